@@ -1,0 +1,23 @@
+PYTHON ?= python3
+READY := .venv/ready
+RUN := .venv/bin/python
+
+.PHONY: compare test lint bench clean
+compare: $(READY)  ## the whole experiment; ARGS="--seeds 10" and the like go to scripts/compare.py
+	@$(RUN) scripts/compare.py $(ARGS)
+
+test: $(READY)  ## every test
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(READY)  ## style, format, types
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+
+bench: $(READY)  ## the runners against bare scripts of the same recipe, in turn
+	@$(RUN) -m tests.bench $(ARGS)
+
+clean:  ## all that was made here except results/
+	@rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Installing into .venv, once (a minute or two) ..." && $(PYTHON) -m venv .venv
+	@$(RUN) -m pip install -q -c constraints.txt -e ".[keras,torch,test,lint]" && touch $@
