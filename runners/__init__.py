@@ -1,0 +1,1 @@
+"""What a run is, how one is done, and what became of it."""

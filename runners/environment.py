@@ -1,0 +1,93 @@
+"""What a record says about the machine and the code, and what a study compares before it mixes runs."""
+
+import hashlib
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from runners.record import Environment, Outcome
+from runners.registry import FRAMEWORKS
+
+PROJECT = Path(__file__).resolve().parent.parent
+COMMON_PACKAGES = ("numpy", "ray")
+
+
+def describe(outcome: Outcome, data_sha256: str, load_before: float) -> Environment:
+    """The environment of the run that has just produced `outcome`, in this process."""
+    gpu = outcome.gpu_model is not None
+    return Environment(
+        node=socket.gethostname(),
+        os=platform.platform(),
+        cpu_model=cpu_model(),
+        cpu_cores=os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        gpu_model=outcome.gpu_model,
+        gpu_driver=gpu_driver() if gpu else None,
+        versions={"python": platform.python_version(), "numpy": metadata.version("numpy"), **outcome.versions},
+        flags={**outcome.flags, "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")},
+        git_commit=git_commit(),
+        code_sha256=code_sha256(),
+        data_sha256=data_sha256,
+        load_before=load_before,
+        load_after=load_average(),
+    )
+
+
+def load_average() -> float:
+    """One-minute load average."""
+    return psutil.getloadavg()[0]
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def gpu_driver() -> str | None:
+    """NVIDIA's driver version, or None where nvidia-smi is not to be had."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return answer.stdout.split("\n")[0].strip() or None
+
+
+@cache
+def git_commit() -> str | None:
+    """The checkout's commit, with `+changes` if files differ from it; None outside a checkout."""
+    if shutil.which("git") is None:
+        return None
+    command = ["git", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None
+
+
+@cache
+def code_sha256() -> str:
+    """SHA-256 over the sources that decide what a run computes: lenet/ and runners/, the report left out."""
+    digest = hashlib.sha256()
+    for path in sorted([*PROJECT.glob("lenet/*.py"), *PROJECT.glob("runners/*.py")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def installed_versions(frameworks: set[str]) -> dict[str, str]:
+    """Versions, as installed here, of Python and of the packages that `frameworks` consist of."""
+    packages = [*COMMON_PACKAGES, *(p for name in sorted(frameworks) for p in FRAMEWORKS[name].packages)]
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

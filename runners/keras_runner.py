@@ -1,0 +1,223 @@
+"""The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch_runner.py."""
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
+
+from lenet.data import FashionMnist, scale
+from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from lenet.errors import BadInput
+from lenet.keras_model import build_model, get_weights, set_weights
+from runners.clock import Stopwatch
+from runners.record import EpochRow, Flag, Outcome
+from runners.registry import FRAMEWORKS
+from runners.spec import RunSpec
+
+CHECKPOINT = FRAMEWORKS["keras"].checkpoint
+
+
+def train(
+    spec: RunSpec, data: FashionMnist, stopwatch: Stopwatch, on_epoch: Callable[[EpochRow], None], folder: Path
+) -> Outcome:
+    """Train LeNet-5 as `spec` says; the best weights are left in `folder`."""
+    configure(spec)
+    stopwatch.synchronize = tf.test.experimental.sync_devices
+    model = build(spec)
+    init_sha256 = weights_sha256(get_weights(model))
+    stopwatch.lap("build")
+
+    test_images, test_labels = scale(data.test_images), data.test_labels
+    if spec.track == "matched":
+        orders = batch_orders(spec.seed, spec.epochs, len(data.train_labels))
+        feed = matched_data(spec, data, orders)
+    else:
+        orders = None
+        feed = native_data(spec, data)
+    reporter = EpochReporter(stopwatch, on_epoch)
+    time_first_step(model, stopwatch)
+
+    model.fit(
+        **feed,
+        epochs=spec.epochs,
+        validation_data=(test_images, test_labels),
+        validation_batch_size=spec.batch_size,
+        callbacks=[reporter, *callbacks(spec, folder, stopwatch)],
+        verbose=0,
+    )
+
+    predictions = model.predict(test_images, batch_size=spec.batch_size, verbose=0).argmax(axis=1)
+    return Outcome(
+        epochs=tuple(reporter.rows),
+        predictions=predictions.astype(np.uint8),
+        init_sha256=init_sha256,
+        order_sha256=None if orders is None else orders_sha256(orders),
+        **what_is_in_force(),
+    )
+
+
+def configure(spec: RunSpec) -> None:
+    """Devices, threads, precision and determinism, before TensorFlow's runtime starts."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if spec.device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    elif not gpus:
+        raise RuntimeError(f"TensorFlow {tf.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
+    else:
+        tf.config.experimental.set_memory_growth(gpus[0], True)
+    tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(spec.threads)
+    if spec.track == "matched":
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    if spec.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(spec.seed)
+
+
+def build(spec: RunSpec) -> keras.Model:
+    """The compiled model: drawn weights and the stated Adam in matched, Keras's own in native."""
+    model = build_model()
+    if spec.track == "matched":
+        set_weights(model, initial_weights(spec.seed))
+        optimizer = keras.optimizers.Adam(**spec.optimizer.model_dump())
+    else:
+        optimizer = keras.optimizers.Adam(learning_rate=spec.optimizer.learning_rate)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    return model
+
+
+def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> dict[str, Any]:
+    """Arguments of `fit` that feed it the drawn order of each epoch, the short last batch included."""
+    steps = ceil(orders.shape[1] / spec.batch_size)
+    with tf.device("CPU"):
+        images, labels = tf.constant(scale(data.train_images)), tf.constant(data.train_labels)
+        order = tf.constant(orders)
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        first = step % steps * spec.batch_size
+        picked = order[step // steps, first : first + spec.batch_size]
+        return tf.gather(images, picked), tf.gather(labels, picked)
+
+    batches = tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(tf.data.AUTOTUNE)
+    return {"x": batches, "steps_per_epoch": steps, "shuffle": False}
+
+
+def native_data(spec: RunSpec, data: FashionMnist) -> dict[str, Any]:
+    """Arguments of `fit` as the documentation has them: arrays, shuffled by Keras."""
+    train_images = data.train_images[..., np.newaxis].astype("float32") / 255.0
+    return {"x": train_images, "y": data.train_labels, "batch_size": spec.batch_size, "shuffle": True}
+
+
+def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch) -> list[keras.callbacks.Callback]:
+    """Those asked for; all watch the test loss."""
+    chosen: list[keras.callbacks.Callback] = []
+    if spec.checkpoint:
+        path = str(folder / CHECKPOINT)
+        chosen.append(TimedCheckpoint(stopwatch, path, save_best_only=True, save_weights_only=True))
+    if spec.reduce_lr is not None:
+        chosen.append(keras.callbacks.ReduceLROnPlateau(patience=spec.reduce_lr))
+    if spec.early_stopping is not None:
+        chosen.append(keras.callbacks.EarlyStopping(patience=spec.early_stopping))
+    return chosen
+
+
+class TimedCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Keras's checkpoint, on its own clock."""
+
+    def __init__(self, stopwatch: Stopwatch, path: str, **options: Any) -> None:
+        super().__init__(path, **options)
+        self.stopwatch = stopwatch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.stopwatch.lap("other")
+        super().on_epoch_end(epoch, logs)
+        self.stopwatch.lap("checkpoint")
+
+
+class EpochReporter(keras.callbacks.Callback):
+    """Splits each epoch's time into training and evaluation, and hands its row on. Stops when a loss diverges."""
+
+    def __init__(self, stopwatch: Stopwatch, on_epoch: Callable[[EpochRow], None]) -> None:
+        super().__init__()
+        self.stopwatch, self.on_epoch = stopwatch, on_epoch
+        self.rows: list[EpochRow] = []
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.stopwatch.lap("data")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.stopwatch.lap("other")
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.train_seconds = self.stopwatch.lap("train")
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        self.eval_seconds = self.stopwatch.lap("eval")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        row = EpochRow(
+            epoch=epoch + 1,
+            train_loss=logs["loss"],
+            train_accuracy=logs["accuracy"],
+            test_loss=logs["val_loss"],
+            test_accuracy=logs["val_accuracy"],
+            learning_rate=float(self.model.optimizer.learning_rate),
+            train_seconds=self.train_seconds,
+            eval_seconds=self.eval_seconds,
+        )
+        self.rows.append(row)
+        self.on_epoch(row)
+        self.model.stop_training = row.diverged
+
+
+def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:
+    """Put the first training step, tracing included, on the `compile` clock.
+
+    A per-batch callback would do it too, but makes Keras bring every batch's logs to the host.
+    """
+    model.make_train_function()
+    step = model.train_function
+
+    def first_step(iterator: Any) -> Any:
+        logs = step(iterator)
+        model.train_function = step
+        stopwatch.first_step()
+        return logs
+
+    model.train_function = first_step
+
+
+def what_is_in_force() -> dict[str, Any]:
+    """Versions and flags, read back from TensorFlow rather than repeated from the spec."""
+    build_info = tf.sysconfig.get_build_info()
+    gpus = tf.config.get_visible_devices("GPU")
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    versions |= {
+        name: str(build_info[f"{name}_version"]) for name in ("cuda", "cudnn") if f"{name}_version" in build_info
+    }
+    flags: dict[str, Flag] = {
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0,
+        "deterministic": is_op_determinism_enabled(),
+    }
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
+
+
+def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
+    model = build_model()
+    try:
+        model.load_weights(checkpoint)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{checkpoint} does not hold this network's Keras weights: {error}") from error
+    return keras.ops.convert_to_numpy(keras.ops.softmax(model(images)))

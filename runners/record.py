@@ -1,0 +1,113 @@
+"""What a run leaves behind, success or failure. Losses are means over images, accuracies fractions, times seconds."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lenet.errors import BadInput
+from runners.spec import Frozen, RunSpec
+
+Status = Literal["completed", "failed", "diverged", "oom"]
+Flag = str | int | float | bool | None
+
+
+class EpochRow(Frozen):
+    """One epoch. Train loss and accuracy are means over the images as they were seen; test ones over all 10,000."""
+
+    epoch: int = Field(ge=1)
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    learning_rate: float  # in force during the epoch
+    train_seconds: float
+    eval_seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss is NaN or infinite, after which training further says nothing."""
+        return not (isfinite(self.train_loss) and isfinite(self.test_loss))
+
+
+class Clock(Frozen):
+    """Where a run's time went; the stages add up to the total. The first step is in `compile`, not in `train`."""
+
+    startup_seconds: float = 0.0  # from placement, or the process's start if later, to the run's first line
+    import_seconds: float = 0.0
+    data_seconds: float = 0.0  # scaling, tensors, the framework's own input pipeline
+    build_seconds: float = 0.0  # configuration, model, optimiser
+    compile_seconds: float = 0.0  # the first training step: tracing, kernel selection, warm-up
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
+    other_seconds: float = 0.0  # reporting epochs, final predictions
+    total_seconds: float
+    train_cpu_seconds: float = 0.0  # processor time during `train`, over all threads: how many cores were really used
+
+
+class Environment(Frozen):
+    """The machine and software a run saw."""
+
+    node: str
+    os: str
+    cpu_model: str
+    cpu_cores: int
+    memory_bytes: int
+    gpu_model: str | None = None
+    gpu_driver: str | None = None
+    versions: dict[str, str]  # python, numpy and the framework's packages, CUDA and cuDNN as the framework sees them
+    flags: dict[str, Flag]  # threads, precision, determinism and the like, read back from the framework
+    git_commit: str | None
+    code_sha256: str
+    data_sha256: str
+    load_before: float  # one-minute load average
+    load_after: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a runner hands back: the rows, final predictions uint8 (10000,), and what it saw of its framework."""
+
+    epochs: tuple[EpochRow, ...]
+    predictions: np.ndarray
+    init_sha256: str
+    order_sha256: str | None  # None where the framework draws its own order
+    versions: dict[str, str]
+    flags: dict[str, Flag]
+    gpu_model: str | None = None
+
+
+class RunRecord(Frozen):
+    """One run, whole. A run whose process died has neither clock nor environment."""
+
+    run_id: str
+    spec: RunSpec
+    status: Status
+    error: str | None = None
+    epochs: tuple[EpochRow, ...] = ()
+    clock: Clock | None = None
+    environment: Environment | None = None
+    attempts: int = Field(default=1, ge=1)
+    node: str | None = None
+    started_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    init_sha256: str | None = None
+    order_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _id_is_the_spec_s(self) -> Self:
+        if self.run_id != self.spec.run_id:
+            raise BadInput(f"run_id {self.run_id!r} is not its spec's {self.spec.run_id!r}")
+        return self
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A record with the files that go beside it."""
+
+    record: RunRecord
+    predictions: np.ndarray | None = None  # uint8 (10000,)
+    checkpoint: bytes | None = None  # the framework's best-weights file

@@ -1,0 +1,75 @@
+"""Which frameworks there are. Adding one is a runner, a model file and an entry here."""
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lenet.data import FashionMnist
+    from runners.clock import Stopwatch
+    from runners.record import EpochRow, Outcome
+    from runners.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What is known about a framework without importing it."""
+
+    label: str  # its name in plots and sentences
+    runner: str  # the module with `train` and `predict`
+    packages: tuple[str, ...]  # distributions whose versions define it; those not installed are passed over
+    checkpoint: str  # the file that holds its best weights
+    strategies: tuple[str, ...] = ()  # distributed ones, beside the single replica
+    environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
+
+
+FRAMEWORKS = {
+    "keras": Framework(
+        "Keras",
+        "runners.keras_runner",
+        ("tensorflow", "tensorflow-cpu", "keras"),
+        "best_model.weights.h5",
+        ("mirrored", "multiworker"),
+        {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ),
+    "torch": Framework(
+        "PyTorch",
+        "runners.torch_runner",
+        ("torch",),
+        "best_model.pt",
+        ("ddp",),
+        {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},  # cuBLAS reads it once, and --deterministic needs it
+    ),
+}
+
+
+class Runner(Protocol):
+    """What a runner module offers."""
+
+    def train(
+        self,
+        spec: "RunSpec",
+        data: "FashionMnist",
+        stopwatch: "Stopwatch",
+        on_epoch: "Callable[[EpochRow], None]",
+        folder: Path,
+    ) -> "Outcome":
+        """Train as `spec` says, report each epoch, and leave the best weights in `folder`."""
+
+    def predict(self, checkpoint: Path, images: np.ndarray) -> np.ndarray:
+        """Class probabilities, float (n, 10), of scaled images (n, 28, 28, 1), from saved weights.
+
+        Raises BadInput if the file is not a weights file of this network.
+        """
+
+
+def load_runner(framework: str) -> Runner:
+    """Import a framework's runner, its environment set first; this is where the framework itself is loaded."""
+    entry = FRAMEWORKS[framework]
+    os.environ.update(entry.environment)
+    return cast(Runner, importlib.import_module(entry.runner))

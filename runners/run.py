@@ -1,0 +1,77 @@
+"""One run from start to record, in this process: the same wherever it happens."""
+
+import socket
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from lenet.data import FashionMnist
+from runners import environment, registry
+from runners.clock import Stopwatch
+from runners.record import EpochRow, Outcome, RunRecord, RunResult
+from runners.spec import RunSpec
+
+# What the frameworks and Python call running out of memory.
+OUT_OF_MEMORY = {"OutOfMemoryError", "ResourceExhaustedError", "MemoryError"}
+
+
+def run(
+    spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], submitted_at: float | None = None
+) -> RunResult:
+    """Do one run and describe it; raises whatever training raises.
+
+    `submitted_at` (seconds since the epoch) is when the run was placed; with the process's own start it tells how
+    long starting up took.
+    """
+    stopwatch = Stopwatch(_startup_seconds(submitted_at))
+    load_before = environment.load_average()
+    framework = spec.contender.framework
+    with tempfile.TemporaryDirectory() as scratch:
+        runner = registry.load_runner(framework)
+        stopwatch.lap("import")
+        outcome = runner.train(spec, data.first(spec.limit_train), stopwatch, on_epoch, Path(scratch))
+        stopwatch.lap("other")
+        best = Path(scratch) / registry.FRAMEWORKS[framework].checkpoint
+        checkpoint = best.read_bytes() if best.exists() else None
+    return RunResult(_record(spec, outcome, stopwatch, data.sha256, load_before), outcome.predictions, checkpoint)
+
+
+def failure(spec: RunSpec, error: BaseException, attempts: int = 1) -> RunResult:
+    """What is left of a run that raised `error`, traceback included: a `failed` record, or `oom` if memory ran out."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    record = RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status="oom" if names & OUT_OF_MEMORY else "failed",
+        error="".join(traceback.format_exception(error)).strip(),
+        attempts=attempts,
+        node=socket.gethostname(),
+    )
+    return RunResult(record)
+
+
+def _record(spec: RunSpec, outcome: Outcome, stopwatch: Stopwatch, data_sha256: str, load_before: float) -> RunRecord:
+    seen = environment.describe(outcome, data_sha256, load_before)
+    diverged = outcome.epochs[-1].diverged
+    return RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status="diverged" if diverged else "completed",
+        error=f"the loss is not finite after epoch {len(outcome.epochs)}" if diverged else None,
+        epochs=outcome.epochs,
+        clock=stopwatch.clock(),
+        environment=seen,
+        node=seen.node,
+        init_sha256=outcome.init_sha256,
+        order_sha256=outcome.order_sha256,
+    )
+
+
+def _startup_seconds(submitted_at: float | None) -> float:
+    """Since this process began or since the run was placed, whichever is later: a process may have been waiting."""
+    began_at = psutil.Process().create_time()
+    return max(0.0, time.time() - max(began_at, submitted_at or 0.0))

@@ -1,0 +1,96 @@
+"""What a run is: a contender, a track, a seed and the settings they share. Frozen, validated, hashable."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from lenet.data import TRAIN_IMAGES
+from lenet.errors import BadInput
+from runners.registry import FRAMEWORKS
+
+TRACKS = ("matched", "native", "tuned")
+DEVICES = ("auto", "cpu", "gpu")
+LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
+
+Track = Literal["matched", "native", "tuned"]
+Device = Literal["cpu", "gpu"]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
+
+
+class Frozen(BaseModel):
+    """A validated, immutable record that survives JSON unchanged, NaN and infinity included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Contender(Frozen):
+    """`framework[:strategy[:replicas]]`, written and read as that one string."""
+
+    framework: str
+    strategy: str = "single"
+    replicas: int = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        framework, *rest = value.split(":")
+        if framework not in FRAMEWORKS:
+            raise BadInput(f"unknown framework {framework!r} in {value!r}: choose from {', '.join(FRAMEWORKS)}")
+        strategies = FRAMEWORKS[framework].strategies
+        if not rest:
+            return {"framework": framework}
+        if rest[0] not in strategies:
+            raise BadInput(f"unknown strategy {rest[0]!r} in {value!r}: {framework} has {', '.join(strategies)}")
+        if len(rest) > 2 or not re.fullmatch(r"[1-9]\d{0,3}", rest[-1] if len(rest) == 2 else "1"):
+            raise BadInput(f"{value!r} is not framework:strategy:replicas with replicas from 1 to 9999")
+        return {"framework": framework, "strategy": rest[0], "replicas": int(rest[1]) if len(rest) == 2 else 1}
+
+    @model_serializer
+    def __str__(self) -> str:
+        return self.framework if self.strategy == "single" else f"{self.framework}:{self.strategy}:{self.replicas}"
+
+
+class Adam(Frozen):
+    """Adam's hyper-parameters in matched (Keras's defaults); native takes over the learning rate only."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+
+class Settings(Frozen):
+    """What every run of a study shares."""
+
+    epochs: int = Field(default=13, ge=1)
+    batch_size: int = Field(default=128, ge=1)  # global: over all replicas
+    optimizer: Adam = Adam()
+    limit_train: int = Field(default=TRAIN_IMAGES, ge=1, le=TRAIN_IMAGES)
+    device: Device = "cpu"
+    threads: int = Field(default=1, ge=1)
+    deterministic: bool = False
+    checkpoint: bool = True
+    early_stopping: int | None = Field(default=None, ge=1)  # patience in epochs
+    reduce_lr: int | None = Field(default=None, ge=1)  # patience in epochs
+
+    @model_validator(mode="after")
+    def _batch_fits_data(self) -> Self:
+        if self.batch_size > self.limit_train:
+            raise BadInput(f"batch size {self.batch_size} is larger than the {self.limit_train} training images")
+        return self
+
+
+class RunSpec(Settings):
+    """One run: one contender, one track, one seed."""
+
+    contender: Contender
+    track: Track = "matched"
+    seed: Seed = 0
+
+    @property
+    def run_id(self) -> str:
+        """Names the run within its study, and its files; letters, digits and dashes only."""
+        return f"{str(self.contender).replace(':', '-')}-{self.track}-seed{self.seed}"

@@ -1,0 +1,150 @@
+"""A results folder on disk: one atomic file a run, one driver a folder."""
+
+import io
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from lenet.errors import BadInput
+from runners.record import RunRecord, RunResult
+from runners.registry import FRAMEWORKS
+from runners.study import Plan, Study, run_specs
+
+STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "checkpoints"
+_LOCK, _HOLDER = ".lock", ".holder.json"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file in runs/ that is not a record of this study, and why."""
+
+    path: Path
+    reason: str
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder; raise BadInput if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--out {folder} cannot be written: {error.strerror}; name a folder that can") from error
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[str | None]:
+    """Hold the folder against other drivers. Yields who held it before and died without letting go, if any.
+
+    The lock is the operating system's, so a dead driver's is free; raises BadInput naming a living holder.
+    """
+    holder = folder / _HOLDER
+    try:
+        held = FileLock(folder / _LOCK).acquire(timeout=0)
+    except Timeout as error:
+        raise BadInput(f"{folder} is in use by {_describe(holder)}; wait for it, or use another --out") from error
+    with held:
+        died = _describe(holder) if holder.exists() else None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        me = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
+        write_atomically(holder, json.dumps(me).encode())
+        try:
+            yield died
+        finally:
+            holder.unlink()
+
+
+def _describe(holder: Path) -> str:
+    try:
+        who = json.loads(holder.read_text())
+        return f"process {who['pid']} on {who['host']} since {who['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"
+
+
+def read_study(folder: Path) -> Study | None:
+    """The folder's study, or None if it holds none; raises BadInput if study.json is damaged."""
+    path = folder / STUDY
+    if not path.exists():
+        return None
+    try:
+        return Study.model_validate_json(path.read_bytes())
+    except (ValidationError, BadInput) as error:
+        raise BadInput(f"{path} is not a study of this version: {_one_line(error)}; use another --out") from error
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write study.json."""
+    write_atomically(folder / STUDY, study.model_dump_json(indent=2).encode())
+
+
+def save_result(folder: Path, result: RunResult) -> None:
+    """Write a run's files, its record last: a run without a record was not done."""
+    run_id, framework = result.record.run_id, result.record.spec.contender.framework
+    if result.predictions is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, result.predictions)
+        write_atomically(folder / PREDICTIONS / f"{run_id}.npy", buffer.getvalue())
+    if result.checkpoint is not None:
+        write_atomically(checkpoint_path(folder, run_id, framework), result.checkpoint)
+    write_atomically(folder / RUNS / f"{run_id}.json", result.record.model_dump_json(indent=2).encode())
+
+
+def checkpoint_path(folder: Path, run_id: str, framework: str) -> Path:
+    """Where a run's best weights lie."""
+    return folder / CHECKPOINTS / run_id / FRAMEWORKS[framework].checkpoint
+
+
+def read_records(folder: Path, plan: Plan) -> tuple[list[RunRecord], list[Unreadable]]:
+    """The plan's records, in the plan's order, and the files in runs/ that are not among them."""
+    order = {spec.run_id: (index, spec) for index, spec in enumerate(run_specs(plan))}
+    records: list[RunRecord] = []
+    unreadable: list[Unreadable] = []
+    for path in sorted((folder / RUNS).glob("*.json")):
+        try:
+            record = RunRecord.model_validate_json(path.read_bytes())
+        except (ValidationError, BadInput) as error:
+            unreadable.append(Unreadable(path, f"damaged, or no record: {_one_line(error)}"))
+            continue
+        if record.run_id != path.stem or order.get(path.stem, (0, None))[1] != record.spec:
+            unreadable.append(Unreadable(path, "a record of another study"))
+            continue
+        records.append(record)
+    return sorted(records, key=lambda record: order[record.run_id][0]), unreadable
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, durable and whole or not at all: temporary file, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).chmod(0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    folder = os.open(path.parent, os.O_RDONLY)  # the rename itself is durable only once its folder is
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".lstrip(": ")
+    return str(error)

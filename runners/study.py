@@ -1,0 +1,89 @@
+"""A study: the grid of runs that a plan spans, in which order they go, and whether two plans are the same study."""
+
+import itertools
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lenet.errors import BadInput
+from runners.spec import Contender, Frozen, RunSpec, Seed, Settings, Track
+
+
+class Plan(Settings):
+    """What is compared, and the margins of the verdicts, declared before any run."""
+
+    contenders: tuple[Contender, ...] = Field(min_length=1)
+    tracks: tuple[Track, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    accuracy_margin: float = 0.005  # half a percentage point
+    time_margin: float = 1.05  # a ratio: 5 %
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        for name, values in (("contender", self.contenders), ("track", self.tracks), ("seed", self.seeds)):
+            repeated = [str(value) for index, value in enumerate(values) if value in values[:index]]
+            if repeated:
+                raise BadInput(f"{name} {repeated[0]} is named twice: a run is counted once")
+        return self
+
+
+class Study(Frozen):
+    """`study.json`: the plan with all that must stay the same for its runs to be compared."""
+
+    plan: Plan
+    command: str
+    begun_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    git_commit: str | None
+    code_sha256: str
+    data_sha256: str
+    versions: dict[str, str]
+
+
+def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
+    """Every run of the plan: seed after seed, and within a seed in an order drawn from it.
+
+    So no framework always goes first, and a study cut short is still balanced over the seeds it has done.
+    """
+    shared = {name: getattr(plan, name) for name in Settings.model_fields}
+    specs: list[RunSpec] = []
+    for seed in plan.seeds:
+        grid = list(itertools.product(plan.contenders, plan.tracks))
+        shuffled = np.random.default_rng(seed).permutation(len(grid))
+        specs += [RunSpec(contender=c, track=t, seed=seed, **shared) for c, t in (grid[index] for index in shuffled)]
+    return tuple(specs)
+
+
+def to_do(plan: Plan, recorded: Collection[str]) -> tuple[RunSpec, ...]:
+    """The plan's runs that have no record yet."""
+    return tuple(spec for spec in run_specs(plan) if spec.run_id not in recorded)
+
+
+def continued(old: Study, new: Study) -> Study:
+    """`old`, topped up with the seeds of `new`; raises BadInput, with every difference, if they are not one study."""
+    before, after = _comparable(old), _comparable(new)
+    different = [
+        f"{name} was {before.get(name)}, now {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    if different:
+        raise BadInput(f"this folder holds another study: {'; '.join(different)}; use another --out for a new one")
+    added = tuple(seed for seed in new.plan.seeds if seed not in old.plan.seeds)
+    plan = old.plan.model_copy(update={"seeds": old.plan.seeds + added})
+    return old.model_copy(update={"plan": plan})
+
+
+def _comparable(study: Study) -> dict[str, Any]:
+    """All that must not change, flat. Seeds may be added; the command and when it was given do not matter."""
+    plan = study.plan.model_dump(mode="json", exclude={"seeds", "optimizer"})
+    plan["contenders"], plan["tracks"] = " ".join(plan["contenders"]), ",".join(plan["tracks"])
+    return {
+        **plan,
+        **study.plan.optimizer.model_dump(),
+        **{f"version of {package}": version for package, version in study.versions.items()},
+        "data": study.data_sha256[:12],
+        "code": study.code_sha256[:12],
+    }
