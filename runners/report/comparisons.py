@@ -1,0 +1,98 @@
+"""Every pair of contenders on every metric, with its verdict."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runners.report.statistics import holm, wins
+from runners.report.verdict import METRICS, Metric, compare, verdict
+from runners.study import Plan
+
+COLUMNS = [
+    "metric",
+    "a",
+    "b",
+    "track",
+    "n",
+    "paired",
+    "difference",
+    "ci95_low",
+    "ci95_high",
+    "ci90_low",
+    "ci90_high",
+    "margin",
+    "p_difference",
+    "p_equivalence",
+    "wins",
+    "verdict",
+    "sentence",
+]
+
+
+def comparisons_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """One row a track, pair and metric, the primary metric first.
+
+    `difference` is a - b, in a time metric a / b; `wins` counts the seeds that a wins, a failed run being a loss. The
+    p values of the metrics that are not primary are Holm-corrected, within their track and pair.
+    """
+    rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
+    """The metrics, with the margins that the plan declared before any run."""
+    return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in METRICS)
+
+
+def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, Any]]:
+    by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
+    for a, b in itertools.combinations(by_contender, 2):
+        paired = track == "matched"  # elsewhere an equal seed number pairs nothing
+        rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in declared_metrics(plan)]
+        secondary = [row for row, metric in zip(rows, METRICS, strict=True) if not metric.primary]
+        corrected = holm([row["p_difference"] for row in secondary])
+        for row, p in zip(secondary, corrected, strict=True):
+            row["p_difference"] = p
+        yield from ({**row, "track": track} for row in rows)
+
+
+def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> dict[str, Any]:
+    of_a, of_b = (runs.loc[runs["status"] == "completed", metric.name].astype(float) for runs in (runs_a, runs_b))
+    if paired:
+        both = of_a.index.intersection(of_b.index)
+        of_a, of_b = of_a[both], of_b[both]
+    found = compare(metric, of_a.to_numpy(), of_b.to_numpy(), paired=paired)
+    judged = verdict(found, a, b, metric)
+    (low95, high95), (low90, high90) = found.ci95 or (None, None), found.ci90 or (None, None)
+    return {
+        "metric": metric.name,
+        "a": a,
+        "b": b,
+        "n": found.n,
+        "paired": paired,
+        "difference": found.difference,
+        "ci95_low": low95,
+        "ci95_high": high95,
+        "ci90_low": low90,
+        "ci90_high": high90,
+        "margin": metric.margin,
+        "p_difference": found.p_difference,
+        "p_equivalence": found.p_equivalence,
+        "wins": _wins_of_a(metric, runs_a, runs_b) if paired else None,
+        "verdict": judged.kind,
+        "sentence": judged.sentence,
+    }
+
+
+def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> int:
+    worst = -np.inf if metric.higher_is_better else np.inf
+    both = runs_a.index.intersection(runs_b.index)
+    of_a, of_b = (
+        runs.loc[both, metric.name].astype(float).where(runs.loc[both, "status"] == "completed", worst)
+        for runs in (runs_a, runs_b)
+    )
+    return wins(of_a.to_numpy(), of_b.to_numpy(), higher_is_better=metric.higher_is_better).a

@@ -1,0 +1,92 @@
+"""Everything a reader should be warned of, in one place, each with a next step."""
+
+from collections.abc import Callable, Sequence
+
+from lenet.data import TRAIN_IMAGES
+from runners.record import RunRecord
+from runners.report.statistics import outliers
+from runners.store import Unreadable
+from runners.study import Plan, run_specs
+
+
+def notices(plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unreadable]) -> list[str]:
+    """One sentence and a half for each thing that weakens the study."""
+    checks: tuple[Callable[[Plan, Sequence[RunRecord]], list[str]], ...] = (
+        _missing,
+        _not_completed,
+        _retried,
+        _few_seeds,
+        _part_of_the_data,
+        _busy_machine,
+        _different_machines,
+        _unusual_times,
+    )
+    damaged = [f"{item.path} was skipped ({item.reason}); delete it and repeat the command." for item in unreadable]
+    return damaged + [notice for check in checks for notice in check(plan, records)]
+
+
+def _missing(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    absent = len(run_specs(plan)) - len(records)
+    return [f"{absent} run(s) of the plan have no record yet; repeat the command to do them."] if absent else []
+
+
+def _not_completed(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    found = []
+    for status, advice in (
+        ("failed", "read its error below, mend the cause, and repeat the command with --retry-failed."),
+        ("oom", "free memory or lower --batch-size, and repeat the command with --retry-failed."),
+        ("diverged", "it is kept out of the means; a smaller --learning-rate usually helps."),
+    ):
+        ids = [record.run_id for record in records if record.status == status]
+        if ids:
+            found.append(f"{len(ids)} run(s) {status} ({', '.join(ids)}): {advice}")
+    return found
+
+
+def _retried(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    ids = [record.run_id for record in records if record.attempts > 1]
+    advice = "its times are those of the last attempt alone; see Ray's worker logs for why processes died."
+    return [f"A process died and its run was done anew ({', '.join(ids)}): {advice}"] if ids else []
+
+
+def _few_seeds(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
+    if len(plan.seeds) >= 5:
+        return []
+    return [f"{len(plan.seeds)} seed(s) carry no verdict; repeat the command with --seeds 5 or more to top up."]
+
+
+def _part_of_the_data(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
+    if plan.limit_train == TRAIN_IMAGES:
+        return []
+    return [f"Only {plan.limit_train} of {TRAIN_IMAGES} training images were used; leave --limit-train out for all."]
+
+
+def _busy_machine(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    """A load above the cores before the run even began means that something else was running."""
+    seen = [record.environment for record in records if record.environment]
+    busy = sorted({e.node for e in seen if e.load_before > e.cpu_cores + 1})
+    return (
+        [f"{', '.join(busy)} had more work than cores; repeat on an idle machine to trust the times."] if busy else []
+    )
+
+
+def _different_machines(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    kinds = {(e.cpu_model, e.cpu_cores, e.gpu_model) for record in records if (e := record.environment)}
+    if len(kinds) < 2:
+        return []
+    return [f"The runs saw {len(kinds)} kinds of machine; compare times within one kind only."]
+
+
+def _unusual_times(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    found = []
+    for contender, track in dict.fromkeys((str(r.spec.contender), r.spec.track) for r in records):
+        group = [
+            (r.run_id, r.clock.train_seconds)
+            for r in records
+            if r.clock and r.status == "completed" and (str(r.spec.contender), r.spec.track) == (contender, track)
+        ]
+        if len(group) >= 5:
+            flags = outliers([seconds for _, seconds in group])
+            found += [run_id for (run_id, _), odd in zip(group, flags, strict=True) if odd]
+    advice = "kept in the means; was the machine doing something else?"
+    return [f"Training time far from its group's ({', '.join(found)}): {advice}"] if found else []

@@ -1,0 +1,140 @@
+"""Records as pandas tables, in the columns that users' own scripts rely on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runners.record import Clock, RunRecord
+from runners.report.statistics import mean_interval
+from runners.report.wording import MEANS
+
+RUN_COLUMNS = [
+    "run_id",
+    "contender",
+    "framework",
+    "strategy",
+    "replicas",
+    "track",
+    "seed",
+    "status",
+    "error",
+    "epochs",
+    "batch_size",
+    "train_loss",
+    "test_loss",
+    "test_accuracy",
+    "best_test_accuracy",
+    "startup_seconds",
+    "import_seconds",
+    "data_seconds",
+    "compile_seconds",
+    "train_seconds",
+    "eval_seconds",
+    "total_seconds",
+    "images_per_second",
+    "attempts",
+    "node",
+    "init_sha256",
+    "order_sha256",
+]
+EPOCH_COLUMNS = [
+    "run_id",
+    "contender",
+    "track",
+    "seed",
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "learning_rate",
+    "train_seconds",
+    "eval_seconds",
+]
+SUMMARISED = [column for _, column, _ in MEANS]
+
+
+def runs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row a run, failed ones included; the losses and accuracies are those after its last epoch."""
+    return pd.DataFrame([_run_row(record) for record in records], columns=RUN_COLUMNS)
+
+
+def epochs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row an epoch of every run that was described."""
+    rows = [{**_identity(record), **row.model_dump()} for record in records for row in record.epochs]
+    return pd.DataFrame(rows, columns=EPOCH_COLUMNS)
+
+
+def clocks_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """The whole split clock of each completed run, in seconds."""
+    rows = [{**_identity(r), **r.clock.model_dump()} for r in records if r.clock and r.status == "completed"]
+    return pd.DataFrame(rows, columns=["run_id", "contender", "track", "seed", *Clock.model_fields])
+
+
+def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a contender and track: mean, SD and t interval over its completed runs, the others counted beside."""
+    rows = []
+    for (contender, track), group in runs.groupby(["contender", "track"], sort=False):
+        completed = group[group["status"] == "completed"]
+        counts = {status: int((group["status"] == status).sum()) for status in ("failed", "diverged", "oom")}
+        row: dict[str, Any] = {"contender": contender, "track": track, "n": len(completed), **counts}
+        measured = completed.assign(seconds_per_epoch=completed["train_seconds"] / completed["epochs"])
+        for column in SUMMARISED:
+            values = measured[column].astype(float).dropna()
+            interval = mean_interval(values.to_numpy()) or (None, None)
+            row |= {f"{column}_mean": values.mean(), f"{column}_sd": values.std()}
+            row |= {f"{column}_ci95_low": interval[0], f"{column}_ci95_high": interval[1]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def write(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write `table` as CSV and Parquet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / f"{name}.csv", index=False)
+    table.to_parquet(folder / f"{name}.parquet", index=False)
+
+
+def _identity(record: RunRecord) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "run_id": record.run_id,
+        "contender": str(spec.contender),
+        "track": spec.track,
+        "seed": spec.seed,
+    }
+
+
+def _run_row(record: RunRecord) -> dict[str, Any]:
+    spec, last = record.spec, record.epochs[-1] if record.epochs else None
+    clock = record.clock.model_dump() if record.clock else {}
+    return {
+        **_identity(record),
+        "framework": spec.contender.framework,
+        "strategy": spec.contender.strategy,
+        "replicas": spec.contender.replicas,
+        "status": record.status,
+        "error": record.error,
+        "epochs": len(record.epochs),
+        "batch_size": spec.batch_size,
+        "train_loss": last.train_loss if last else None,
+        "test_loss": last.test_loss if last else None,
+        "test_accuracy": last.test_accuracy if last else None,
+        "best_test_accuracy": max((row.test_accuracy for row in record.epochs), default=None),
+        **{name: clock.get(name) for name in RUN_COLUMNS if name in Clock.model_fields},
+        "images_per_second": _images_per_second(record),
+        "attempts": record.attempts,
+        "node": record.node,
+        "init_sha256": record.init_sha256,
+        "order_sha256": record.order_sha256,
+    }
+
+
+def _images_per_second(record: RunRecord) -> float | None:
+    """Training images over training seconds, both without the first step, which the compile clock has."""
+    if record.clock is None or record.clock.train_seconds == 0:
+        return None
+    images = len(record.epochs) * record.spec.limit_train - record.spec.batch_size
+    return images / record.clock.train_seconds if images > 0 else None

@@ -1,0 +1,209 @@
+"""What the report says of a comparison: one of five verdicts, in one sentence, by rules fixed before any run.
+
+A wide interval is never read as agreement: what is neither shown to differ nor shown to be equivalent is inconclusive.
+"""
+
+from dataclasses import dataclass
+from math import expm1
+from typing import Literal
+
+from numpy.typing import ArrayLike
+
+from runners.report.statistics import (
+    Comparison,
+    Interval,
+    paired_comparison,
+    ratio_comparison,
+    runs_needed,
+    welch_comparison,
+)
+
+Kind = Literal["descriptive", "better", "equivalent", "different", "inconclusive"]
+
+SEEDS_FOR_A_VERDICT = 5
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the runs table that contenders are compared by.
+
+    A ratio is a time, or a speed where higher is better, and told in per cent; anything else is a fraction, and its
+    differences are told in percentage points.
+    """
+
+    name: str  # the column
+    label: str  # opens the sentence
+    higher_is_better: bool
+    margin: float  # the smallest difference that matters: a fraction, or a ratio above 1
+    ratio: bool
+    primary: bool = False
+
+
+METRICS = (
+    Metric("test_accuracy", "Test accuracy", higher_is_better=True, margin=0.005, ratio=False, primary=True),
+    Metric("train_seconds", "Training time", higher_is_better=False, margin=1.05, ratio=True),
+    Metric("total_seconds", "Total time", higher_is_better=False, margin=1.05, ratio=True),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One comparison's verdict, and the sentence that tells it."""
+
+    kind: Kind
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """A comparison told from the side with the larger mean; for a ratio in logs."""
+
+    larger: str
+    smaller: str
+    difference: float  # >= 0
+    ci95: Interval
+    ci90: Interval
+    margin: float
+    metric: Metric
+
+    @property
+    def better(self) -> str:
+        return self.larger if self.metric.higher_is_better else self.smaller
+
+
+def compare(metric: Metric, a: ArrayLike, b: ArrayLike, *, paired: bool) -> Comparison:
+    """Compare two contenders' values of a metric, of shape (runs,), against its margin.
+
+    Raises ValueError where the comparison does.
+    """
+    if metric.ratio:
+        return ratio_comparison(a, b, metric.margin, paired)
+    return (paired_comparison if paired else welch_comparison)(a, b, metric.margin)
+
+
+def verdict(comparison: Comparison, a: str, b: str, metric: Metric) -> Verdict:
+    """Judge a comparison of the contenders named a and b; intervals in the sentence are 95 % unless it says 90 %.
+
+    The margin is the comparison's. Raises ValueError if the comparison is a ratio and the metric is not, or vice versa.
+    """
+    if comparison.ratio != metric.ratio:
+        raise ValueError(f"{metric.name} and its comparison must both be ratios or neither")
+    kind, gap = _kind(comparison), _gap(comparison, a, b, metric)
+    if kind == "descriptive" or gap is None:
+        told = _descriptive(comparison, gap)
+    elif kind == "better":
+        told = _better(gap)
+    elif kind == "equivalent":
+        told = _equivalent(gap)
+    elif kind == "different":
+        told = f"different; its size against the margin is unresolved; {_with_interval(gap)}"
+    else:
+        told = f"inconclusive; {_more_seeds(comparison)}; {_with_interval(gap)}"
+    return Verdict(kind, f"{metric.label}: {told}.")
+
+
+def _kind(comparison: Comparison) -> Kind:
+    """The first rule that matches. "Outside", "inside" and "excludes" are strict: to touch is not enough."""
+    logs = comparison.additive()
+    if logs.n < SEEDS_FOR_A_VERDICT or logs.ci95 is None or logs.ci90 is None:
+        return "descriptive"
+    if _nearest_to_zero(logs.ci95) > logs.margin:
+        return "better"
+    if _farthest_from_zero(logs.ci90) < logs.margin:
+        return "equivalent"
+    return "different" if _nearest_to_zero(logs.ci95) > 0 else "inconclusive"
+
+
+def _nearest_to_zero(interval: Interval) -> float:
+    """How far zero lies outside the interval; not positive if inside."""
+    return max(interval[0], -interval[1])
+
+
+def _farthest_from_zero(interval: Interval) -> float:
+    return max(-interval[0], interval[1])
+
+
+def _gap(comparison: Comparison, a: str, b: str, metric: Metric) -> _Gap | None:
+    logs = comparison.additive()
+    if logs.difference is None:
+        return None
+    point = (logs.difference, logs.difference)
+    ci95, ci90 = logs.ci95 or point, logs.ci90 or point
+    if logs.difference >= 0:
+        return _Gap(a, b, logs.difference, ci95, ci90, logs.margin, metric)
+    return _Gap(b, a, -logs.difference, _negated(ci95), _negated(ci90), logs.margin, metric)
+
+
+def _negated(interval: Interval) -> Interval:
+    return -interval[1], -interval[0]
+
+
+def _descriptive(comparison: Comparison, gap: _Gap | None) -> str:
+    told = f"descriptive only, no verdict with {_count(comparison.n, 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
+    return told if gap is None else f"{told}; {_on_average(gap)}"
+
+
+def _better(gap: _Gap) -> str:
+    told = f"{gap.better} is better"
+    if gap.metric.ratio:
+        told += f"; {gap.larger} is {_amount(gap.difference, gap.metric)} {_comparative(gap.metric)}"
+        return f"{told} {_interval(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
+    told += f" by {_amount(gap.difference, gap.metric)}"
+    return f"{told} {_interval(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
+
+
+def _equivalent(gap: _Gap) -> str:
+    told = f"equivalent within the margin of {_margin(gap)}"
+    if _nearest_to_zero(gap.ci95) > 0:
+        told += "; a detectable difference, smaller than the margin"
+    return f"{told}; {_on_average(gap)} (90 % interval {_interval(gap.ci90, gap.metric)})"
+
+
+def _more_seeds(comparison: Comparison) -> str:
+    """Both numbers of runs. One of them may not exist: nothing shows a difference of zero, or equivalence beyond it."""
+    needed = runs_needed(comparison)
+    show_difference, show_equivalence = "to show a difference", "to show equivalence"
+    if needed.difference is None:
+        return (
+            f"at least {_count(needed.equivalence or 0, 'more seed')} {show_equivalence}, no number {show_difference}"
+        )
+    told = f"at least {_count(needed.difference, 'more seed')} {show_difference}"
+    if needed.equivalence is None:
+        return f"{told}, no number {show_equivalence}"
+    return f"{told}, at least {needed.equivalence:,} {show_equivalence}"
+
+
+def _with_interval(gap: _Gap) -> str:
+    return f"{_on_average(gap)} {_interval(gap.ci95, gap.metric)}, with a margin of {_margin(gap)}"
+
+
+def _on_average(gap: _Gap) -> str:
+    if gap.difference == 0:
+        return f"{gap.larger} and {gap.smaller} are equal on average"
+    return f"{gap.larger} is {_amount(gap.difference, gap.metric)} {_comparative(gap.metric)} on average"
+
+
+def _comparative(metric: Metric) -> str:
+    if not metric.ratio:
+        return "higher"
+    return "faster" if metric.higher_is_better else "slower"
+
+
+def _number(value: float, metric: Metric) -> str:
+    return f"{100 * expm1(value):z.1f} %" if metric.ratio else f"{100 * value:z.2f}"
+
+
+def _amount(value: float, metric: Metric) -> str:
+    return _number(value, metric) if metric.ratio else f"{_number(value, metric)} percentage points"
+
+
+def _interval(interval: Interval, metric: Metric) -> str:
+    return f"[{_number(interval[0], metric)}, {_number(interval[1], metric)}]"
+
+
+def _margin(gap: _Gap) -> str:
+    return f"{100 * expm1(gap.margin):g} %" if gap.metric.ratio else f"{100 * gap.margin:g} percentage points"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,43 @@
+"""How numbers are written for people: on the screen and on the page alike."""
+
+from math import isnan
+from typing import Any
+
+import pandas as pd
+
+ABSENT = "-"
+# Heading, column of the summary table, decimals.
+MEANS = (
+    ("test accuracy", "test_accuracy", 4),
+    ("test loss", "test_loss", 4),
+    ("train loss", "train_loss", 4),
+    ("seconds per epoch", "seconds_per_epoch", 2),
+    ("training seconds", "train_seconds", 1),
+    ("total seconds", "total_seconds", 1),
+    ("images per second", "images_per_second", 0),
+)
+
+
+def summary_grid(summary: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The summary for reading: a heading row, then a row a quantity and a column a contender and track."""
+    groups = summary.to_dict("records")
+    heading = ("mean ± SD over runs", *(f"{group['contender']}, {group['track']}" for group in groups))
+    runs = ("runs", *(_runs(group) for group in groups))
+    rows = [(label, *(_mean_and_sd(group, column, digits) for group in groups)) for label, column, digits in MEANS]
+    return [heading, runs, *rows]
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with so many decimals, or a dash for one that is not there."""
+    return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"
+
+
+def _runs(group: dict[Any, Any]) -> str:
+    others = [f"{group[status]} {status}" for status in ("failed", "diverged", "oom") if group[status]]
+    return ", ".join([str(group["n"]), *others])
+
+
+def _mean_and_sd(group: dict[Any, Any], column: str, digits: int) -> str:
+    """`0.8912 ± 0.0031`; the mean alone where one run has no SD."""
+    mean, sd = group[f"{column}_mean"], group[f"{column}_sd"]
+    return number(mean, digits) + ("" if isnan(sd) else f" ± {sd:.{digits}f}")

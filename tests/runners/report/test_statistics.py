@@ -1,0 +1,361 @@
+import math
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t
+
+from runners.report.statistics import (
+    Comparison,
+    Wins,
+    holm,
+    mean_interval,
+    outliers,
+    paired_comparison,
+    pointwise_band,
+    ratio_comparison,
+    runs_needed,
+    welch_comparison,
+    wins,
+)
+
+# Student (1908), hours of extra sleep of ten patients under two drugs; R's `sleep`, with what R's t.test prints of it.
+SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+SLEEP_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+NUMBERS = st.integers(-1000, 1000).map(lambda n: n / 100)
+PAIRS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=8)
+BOTH = pytest.mark.parametrize("compare", [paired_comparison, welch_comparison])
+
+
+def tost_by_hand(difference, standard_error, df, margin):
+    """The larger of two one-sided p values."""
+    above_low = t.sf((difference + margin) / standard_error, df)
+    below_high = t.cdf((difference - margin) / standard_error, df)
+    return max(above_low, below_high)
+
+
+def test_paired_comparison_is_r_s_paired_t_test():
+    found = paired_comparison(SLEEP_1, SLEEP_2, margin=1.0)
+    assert found.difference == pytest.approx(-1.58)
+    assert found.ci95 == pytest.approx((-2.4598858, -0.7001142), abs=1e-7)
+    assert found.p_difference == pytest.approx(0.002833, abs=5e-7)
+    assert found.correlation == pytest.approx(0.7951702, abs=1e-7)
+    assert (found.n, found.n_a, found.n_b, found.paired, found.margin, found.ratio) == (10, 10, 10, True, 1.0, False)
+
+
+def test_welch_comparison_is_r_s_welch_t_test():
+    found = welch_comparison(SLEEP_1, SLEEP_2, margin=1.0)
+    assert found.difference == pytest.approx(-1.58)
+    assert found.ci95 == pytest.approx((-3.3654832, 0.2054832), abs=1e-7)
+    assert found.p_difference == pytest.approx(0.07939, abs=5e-6)
+    assert found.correlation is None
+    assert not found.paired
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.58, 2.5])
+def test_paired_equivalence_is_two_one_sided_tests(margin):
+    found = paired_comparison(SLEEP_1, SLEEP_2, margin)
+    standard_error = 1.58 / 4.062128
+    assert found.p_equivalence == pytest.approx(tost_by_hand(-1.58, standard_error, 9, margin), rel=1e-4)
+    half = t.ppf(0.95, 9) * standard_error
+    assert found.ci90 == pytest.approx((-1.58 - half, -1.58 + half), rel=1e-5)
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.58, 4.0])
+def test_welch_equivalence_is_two_one_sided_tests(margin):
+    found = welch_comparison(SLEEP_1, SLEEP_2, margin)
+    standard_error = 1.58 / 1.860813
+    assert found.p_equivalence == pytest.approx(tost_by_hand(-1.58, standard_error, 17.776474, margin), rel=1e-4)
+    half = t.ppf(0.95, 17.776474) * standard_error
+    assert found.ci90 == pytest.approx((-1.58 - half, -1.58 + half), rel=1e-5)
+
+
+@BOTH
+@given(pairs=PAIRS)
+@settings(deadline=None, max_examples=50)
+def test_swapping_the_sides_flips_the_sign(compare, pairs):
+    a, b = [x for x, _ in pairs], [y for _, y in pairs]
+    there, back = compare(a, b, 1.0), compare(b, a, 1.0)
+    if not pairs:
+        assert there == back
+        return
+    assert back.difference == pytest.approx(-there.difference, abs=1e-12)
+    assert (there.ci95 is None) == (len(pairs) < 2)
+    if there.ci95:
+        assert back.ci95 == pytest.approx((-there.ci95[1], -there.ci95[0]), abs=1e-9)
+        assert back.ci90 == pytest.approx((-there.ci90[1], -there.ci90[0]), abs=1e-9)
+        assert back.p_difference == pytest.approx(there.p_difference, abs=1e-9)
+        assert back.p_equivalence == pytest.approx(there.p_equivalence, abs=1e-9)
+        assert there.ci95[0] <= there.ci90[0] <= there.difference + 1e-12
+        assert not any(isinstance(x, float) and math.isnan(x) for x in astuple(there))
+
+
+@BOTH
+def test_without_enough_runs_there_is_no_interval(compare):
+    nothing = (None,) * 4
+    assert astuple(compare([], [], 1.0))[:8] == (0, 0, 0, None, *nothing)
+    assert astuple(compare([3.0], [1.0], 1.0))[:8] == (1, 1, 1, 2.0, *nothing)
+    assert runs_needed(compare([3.0], [1.0], 1.0)) == runs_needed(compare([], [], 1.0))
+
+
+def test_one_side_may_be_too_short_for_welch():
+    assert astuple(welch_comparison([1.0, 2.0], [], 1.0))[:5] == (0, 2, 0, None, None)
+    assert astuple(welch_comparison([1.0, 2.0], [1.0], 1.0))[:5] == (1, 2, 1, 0.5, None)
+
+
+def test_two_pairs_are_compared_with_one_degree_of_freedom():
+    found = paired_comparison([1.0, 4.0], [0.0, 1.0], margin=1.0)
+    assert found.ci95 == pytest.approx((2 - 12.7062047, 2 + 12.7062047))  # SD is the root of 2, standard error 1
+    assert found.p_difference == pytest.approx(2 * (0.5 - math.atan(2) / math.pi))  # Cauchy
+    assert found.correlation is None
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("a", "b", "difference", "p_difference", "p_equivalence"),
+    [
+        ([2.0] * 4, [2.0] * 4, 0.0, 1.0, 0.0),
+        ([0.1 + 0.2] * 3, [0.3] * 3, 0.0, 1.0, 0.0),
+        ([2.5] * 3, [2.0] * 3, 0.5, 0.0, 0.0),
+        ([3.0] * 3, [2.0] * 3, 1.0, 0.0, 1.0),
+        ([2.0] * 3, [5.0] * 3, -3.0, 0.0, 1.0),
+    ],
+)
+def test_constants_leave_no_doubt(compare, a, b, difference, p_difference, p_equivalence):
+    found = compare(a, b, 1.0)
+    point = (difference, difference)
+    assert (found.difference, found.ci95, found.ci90) == (difference, point, point)
+    assert (found.p_difference, found.p_equivalence, found.correlation) == (p_difference, p_equivalence, None)
+
+
+@BOTH
+def test_a_difference_that_is_only_rounding_is_none(compare):
+    a, b = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
+    assert np.mean(a) != np.mean(b)
+    found = compare(a, b, 1.0)
+    assert found.difference == 0.0
+    assert found.p_difference == pytest.approx(1.0)
+    assert runs_needed(found).difference is None
+
+
+def test_pairs_that_differ_by_a_constant_up_to_rounding_leave_no_doubt():
+    b = np.linspace(0.1, 0.9, 7)
+    found = paired_comparison(b + 0.01, b, 0.005)
+    assert np.ptp(b + 0.01 - b) > 0
+    assert found.ci95 == pytest.approx((0.01, 0.01), abs=1e-15)
+    assert (found.p_difference, found.p_equivalence) == (0.0, 1.0)
+    assert found.correlation == pytest.approx(1.0)
+
+
+def test_welch_takes_one_side_without_spread():
+    constant = welch_comparison([0.9] * 4, [1.0, 2.0, 3.0], margin=1.0)
+    rounded = welch_comparison([0.9, 0.9, 0.9 + 1e-16, 0.9], [1.0, 2.0, 3.0], margin=1.0)
+    half = t.ppf(0.975, 2) / math.sqrt(3)
+    assert constant.ci95 == pytest.approx((-1.1 - half, -1.1 + half))
+    assert rounded.ci95 == pytest.approx(constant.ci95)
+    assert welch_comparison([1.0, 2.0, 3.0], [0.9] * 4, 1.0).ci95 == pytest.approx((1.1 - half, 1.1 + half))
+
+
+def compare_ratios(a, b, margin):
+    return ratio_comparison(a, b, margin, paired=True)
+
+
+@pytest.mark.parametrize("compare", [paired_comparison, welch_comparison, compare_ratios])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_refused(compare, bad):
+    with pytest.raises(ValueError, match="finite"):
+        compare([1.0, bad], [1.0, 2.0], 1.5)
+    with pytest.raises(ValueError, match="finite"):
+        compare([1.0, 2.0], [bad, 2.0], 1.5)
+
+
+def test_pairs_must_be_pairs():
+    with pytest.raises(ValueError, match="pairs, not 2 and 3"):
+        paired_comparison([1, 2], [1, 2, 3], 1.0)
+    with pytest.raises(ValueError, match="pairs, not 2 and 3"):
+        ratio_comparison([1, 2], [1, 2, 3], 1.05, paired=True)
+    with pytest.raises(ValueError, match="shape"):
+        paired_comparison([[1, 2]], [[1, 2]], 1.0)
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, math.nan, math.inf])
+def test_a_margin_is_positive_and_of_a_ratio_above_one(margin):
+    for compare in (paired_comparison, welch_comparison):
+        with pytest.raises(ValueError, match="must be positive"):
+            compare([1, 2], [1, 3], margin)
+    with pytest.raises(ValueError, match="must be above 1"):
+        ratio_comparison([1, 2], [1, 3], 1 + min(margin, 0), paired=False)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_ratio_is_the_comparison_of_the_logs(paired):
+    a, b = np.exp(SLEEP_1), np.exp(SLEEP_2)
+    found = ratio_comparison(a, b, margin=math.e, paired=paired)
+    logs = (paired_comparison if paired else welch_comparison)(SLEEP_1, SLEEP_2, margin=1.0)
+    assert (found.ratio, found.margin, found.paired) == (True, math.e, paired)
+    assert found.difference == pytest.approx(math.exp(-1.58))
+    assert found.ci95 == pytest.approx(tuple(map(math.exp, logs.ci95)))
+    assert found.ci90 == pytest.approx(tuple(map(math.exp, logs.ci90)))
+    assert (found.p_difference, found.p_equivalence) == pytest.approx((logs.p_difference, logs.p_equivalence))
+    again = found.additive()
+    assert (again.difference, *again.ci95, again.margin) == pytest.approx((logs.difference, *logs.ci95, 1.0))
+    assert not again.ratio
+
+
+def test_ratios_of_constants_few_and_wild_runs():
+    assert ratio_comparison([110.0] * 3, [100.0] * 3, 1.05, paired=False).ci95 == pytest.approx((1.1, 1.1))
+    nothing = ratio_comparison([], [], 3.0, paired=True)
+    assert (nothing.difference, nothing.margin) == (None, 3.0)  # the margin as it was given: exp(log(3)) is not 3
+    assert ratio_comparison([3.0], [2.0], 1.05, paired=True).difference == pytest.approx(1.5)
+    wild = ratio_comparison([1e-300, 1.0], [1.0, 1e300], 1.05, paired=False)
+    assert wild.ci95 == (0.0, math.inf)
+    assert wild.additive().ci95 == (-math.inf, math.inf)
+    for bad in (0.0, -1.0):
+        with pytest.raises(ValueError, match="positive values"):
+            ratio_comparison([1.0, 2.0], [1.0, bad], 1.05, paired=True)
+
+
+@pytest.mark.parametrize(("n", "half_width_in_sds"), [(3, 2.48), (5, 1.24), (10, 0.715), (30, 0.373)])
+def test_the_mean_s_interval_has_the_published_half_width(n, half_width_in_sds):
+    values = np.arange(n) / np.std(np.arange(n), ddof=1)
+    low, high = mean_interval(values)
+    assert (high - low) / 2 == pytest.approx(half_width_in_sds, rel=2.5e-3)
+    assert (high + low) / 2 == pytest.approx(values.mean())
+
+
+def test_the_mean_s_interval_of_student_s_sleep_is_r_s():
+    # R: t.test(extra ~ 1, data = sleep)
+    assert mean_interval(SLEEP_1 + SLEEP_2) == pytest.approx((0.5955845, 2.4844155), abs=1e-7)
+    assert mean_interval(SLEEP_1, confidence=0.5) == pytest.approx((0.75 - 0.3975, 0.75 + 0.3975), abs=2e-4)
+
+
+def test_the_mean_s_interval_of_few_or_equal_values():
+    assert mean_interval([]) is None
+    assert mean_interval([1.0]) is None
+    assert mean_interval([0.0, 2.0]) == pytest.approx((1 - 12.7062047, 1 + 12.7062047))
+    assert mean_interval([0.1] * 3) == (0.1, 0.1)
+    with pytest.raises(ValueError, match="finite"):
+        mean_interval([1.0, math.nan])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        mean_interval([1.0, 2.0], confidence=95)
+
+
+def test_the_band_is_an_interval_at_each_epoch():
+    curves = np.array([SLEEP_1, SLEEP_2, [1.0] * 10]).T  # 10 runs of 3 epochs
+    mean, low, high = pointwise_band(curves)
+    assert mean == pytest.approx([0.75, 2.33, 1.0])
+    assert list(zip(low, high, strict=True)) == [pytest.approx(mean_interval(column)) for column in curves.T]
+    narrower = pointwise_band(curves, confidence=0.5)
+    assert narrower[2] - narrower[1] == pytest.approx((high - low) * t.ppf(0.75, 9) / t.ppf(0.975, 9))
+
+
+def test_a_band_needs_two_runs():
+    mean, low, high = pointwise_band([[1.0, 2.0]])
+    assert mean.tolist() == [1.0, 2.0]
+    assert np.isnan([low, high]).all()
+    assert np.isnan(pointwise_band(np.zeros((0, 2)))).tolist() == [[True, True]] * 3
+    for bad in ([1.0, 2.0], [[1.0, math.nan], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"finite and of shape \(runs, epochs\)"):
+            pointwise_band(bad)
+
+
+def test_five_wins_of_five_are_not_yet_significant():
+    found = wins([2, 3, 4, 5, 6], [1, 1, 1, 1, 1])
+    assert (found.a, found.b, found.ties, found.share) == (5, 0, 0, 1.0)
+    assert found.ci95 == pytest.approx((0.478, 1.0), abs=5e-4)
+    assert 2 * 0.5**5 == 0.0625  # the smallest two-sided p of a sign test: 0.5 is inside the interval
+
+
+def test_wins_have_the_published_exact_interval():
+    # R: binom.test(7, 10)$conf.int
+    found = wins([1] * 7 + [0] * 3, [0] * 7 + [1] * 3)
+    assert found.ci95 == pytest.approx((0.3475471, 0.9332605), abs=1e-7)
+    turned = wins([1] * 7 + [0] * 3, [0] * 7 + [1] * 3, higher_is_better=False)
+    assert (turned.a, turned.b, turned.share) == (3, 7, 0.3)
+    assert turned.ci95 == pytest.approx((1 - 0.9332605, 1 - 0.3475471), abs=1e-7)
+
+
+def test_ties_count_one_half():
+    assert wins([1, 1, 2, 0], [1, 1, 1, 1]) == Wins(1, 1, 2, 0.5, pytest.approx((0.0675860, 0.9324140), abs=1e-7))
+    odd = wins([1, 2], [1, 1])
+    assert (odd.a, odd.b, odd.ties, odd.share) == (1, 0, 1, 0.75)
+    assert odd.ci95 == pytest.approx((0.0125791, 1.0), abs=1e-7)  # from 1 of 2 to 2 of 2
+    assert wins([], []) == Wins(0, 0, 0, None, None)
+
+
+def test_a_failure_is_a_loss_and_two_tie():
+    found = wins([-math.inf, 0.9, -math.inf], [0.8, -math.inf, -math.inf])
+    assert (found.a, found.b, found.ties) == (1, 1, 1)
+    for a, b in (([math.nan], [1.0]), ([1.0], [math.nan]), ([1.0], [1.0, 2.0])):
+        with pytest.raises(ValueError, match="equal length without NaN"):
+            wins(a, b)
+
+
+def test_holm_multiplies_by_how_many_are_left_and_never_falls():
+    # by hand: 5 x 0.01, 4 x 0.02, 3 x 0.03, then 2 x 0.04 and 1 x 0.05 are raised to what came before
+    assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert holm([0.05, 0.04, 0.03, 0.02, 0.01]) == pytest.approx([0.09, 0.09, 0.09, 0.08, 0.05])
+
+
+def test_holm_passes_over_what_is_missing():
+    assert holm([]) == []
+    assert holm([None]) == [None]
+    adjusted = holm([0.04, None, math.nan, 0.01])
+    assert (adjusted[0], adjusted[1], adjusted[3]) == pytest.approx((0.04, None, 0.02))
+    assert math.isnan(adjusted[2])
+    for bad in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            holm([0.5, bad])
+
+
+def test_outliers_lie_ten_standard_deviations_out():
+    middle = [1.0, 2.0, 3.0, 4.0, 5.0]  # with one value far out on each side the median is 3, the MAD 2
+    assert outliers([*middle, 32.64, -26.64]).tolist() == [False] * 7  # 29.652 away is the limit
+    assert outliers([*middle, 32.66, -26.64]).tolist() == [False] * 5 + [True, False]
+    assert outliers([*middle, 32.64, -26.66]).tolist() == [False] * 6 + [True]
+
+
+def test_outliers_without_deviation_are_what_differs():
+    assert outliers([]).tolist() == []
+    assert outliers([1.0]).tolist() == [False]
+    assert outliers([1.0, 1e9]).tolist() == [False, False]
+    assert outliers([5.0, 5.0, 5.1]).tolist() == [False, False, True]
+    assert outliers([0.1 + 0.2, 0.3, 0.3]).tolist() == [False] * 3
+    with pytest.raises(ValueError, match="finite"):
+        outliers([1.0, math.nan])
+
+
+def test_runs_needed_is_the_formula():
+    rng = np.random.default_rng(0)
+    d = rng.normal(size=6)
+    d = (d - d.mean()) / d.std(ddof=1) * 0.004 + 0.002  # m = 0.002, s = 0.004
+    found = runs_needed(paired_comparison(0.9 + d, np.full(6, 0.9), margin=0.005))
+    assert found.difference == math.ceil((2.570582 * 0.004 / 0.002) ** 2) - 6 == 21
+    assert found.equivalence == math.ceil((2.015048 * 0.004 / 0.003) ** 2) - 6 == 2
+    ratios = runs_needed(ratio_comparison(np.exp(0.9 + d), np.full(6, np.exp(0.9)), math.exp(0.005), paired=True))
+    assert ratios == found
+
+
+@pytest.mark.parametrize(
+    ("difference", "half95", "half90", "needed"),
+    [
+        (0.5, 0.4, 0.3, (0, 0)),  # both shown
+        (0.0, 2.0, 1.5, (None, 7)),  # no number of runs shows a difference of zero; 5 x 1.5^2 = 11.25
+        (-1.0, 2.0, 1.5, (15, None)),  # or equivalence at the margin; 5 x 2^2 = 20
+        (-2.0, 3.0, 1.5, (7, None)),  # or beyond it
+        (0.5, 0.5, 0.5, (1, 1)),  # just touching takes one more
+        (1e-200, 1.0, 0.5, (None, 0)),  # more than can be counted
+    ],
+)
+def test_runs_needed_may_be_none_or_no_number(difference, half95, half90, needed):
+    ci95, ci90 = (difference - half95, difference + half95), (difference - half90, difference + half90)
+    paired = Comparison(5, 5, 5, difference, ci95, ci90, None, None, 1.0, True, None)
+    assert astuple(runs_needed(paired)) == needed
+
+
+def test_unpaired_sides_need_runs_beyond_the_larger():
+    lopsided = Comparison(5, 5, 9, 1.0, (-1.0, 3.0), (-0.5, 2.5), None, None, 4.0, False, None)
+    assert runs_needed(lopsided).difference == 9 * 4 - 9
