@@ -1,0 +1,1 @@
+"""Where a run happens. Knows Ray, and no framework."""

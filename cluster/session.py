@@ -1,0 +1,104 @@
+"""Join a Ray cluster, or start one here and stop it after; and refuse what it could never place."""
+
+import io
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+
+import ray
+from ray._private.services import canonicalize_bootstrap_address  # how Ray itself reads an address
+
+from cluster.executor import Need
+from lenet.errors import BadInput
+
+DEFAULT_PORT = 6379  # of `ray start --head`
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one living node has in all, taken or not."""
+
+    cpus: int
+    gpus: int
+
+
+@contextmanager
+def session(address: str) -> Iterator[str]:
+    """Connect to Ray for as long as the context lasts; yields one line saying where the runs go.
+
+    `auto` joins RAY_ADDRESS or a `ray start --head` of this machine, and starts a private local Ray where there is
+    neither; `local` always starts one; anything else is a cluster's HOST:PORT. Raises BadInput if it cannot be joined.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    # Ray prints what the raylet says of dead workers to stdout and has no switch for it; executors report it as events.
+    with redirect_stdout(io.StringIO()):
+        where = _connect(address)
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler dumps a stack on the screen
+        try:
+            yield where
+        finally:
+            ray.shutdown()
+
+
+def nodes() -> list[Node]:
+    """The connected cluster's living nodes."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in resources]
+
+
+def preflight(need: Need) -> None:
+    """Raise BadInput, with both numbers, if no node could ever hold one run: Ray itself would wait for ever."""
+    have = nodes()
+    if any(node.cpus >= need.cpus and node.gpus >= need.gpus for node in have):
+        return
+    listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in have)
+    raise BadInput(f"each run needs {need} on one node, but the cluster's {len(have)} node(s) have: {listed}")
+
+
+def slots(need: Need) -> int:
+    """How many runs fit on the cluster side by side."""
+    return sum(min(node.cpus // need.cpus, node.gpus // need.gpus if need.gpus else node.cpus) for node in nodes())
+
+
+def _connect(address: str) -> str:
+    target = _target(address)
+    if target is not None and not _answers(target):
+        if address != "auto" or os.environ.get("RAY_ADDRESS"):
+            raise BadInput(
+                f"no Ray cluster answers at {target}; start one there with `ray start --head`, or use --address local"
+            )
+        target = None  # a cluster of this machine that crashed and left its address behind
+    try:
+        ray.init(address=target or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError) as error:
+        raise BadInput(f"the Ray cluster at {target or 'this machine'} could not be joined: {error}") from error
+    have = nodes()
+    totals = f"{len(have)} node(s), {sum(n.cpus for n in have)} CPU(s), {sum(n.gpus for n in have)} GPU(s)"
+    return f"Ray {ray.__version__} at {ray.get_runtime_context().gcs_address}: {totals}"
+
+
+def _target(address: str) -> str | None:
+    """HOST:PORT of the cluster to join by Ray's own rules, or None to start one."""
+    if address == "local":
+        return None
+    if address != "auto":
+        address = address if ":" in address else f"{address}:{DEFAULT_PORT}"
+    try:
+        return canonicalize_bootstrap_address(None if address == "auto" else address)  # type: ignore[arg-type]
+    except (ValueError, OSError) as error:
+        raise BadInput(f"--address {address!r} is not auto, local or a cluster's HOST:PORT ({error})") from error
+
+
+def _answers(target: str) -> bool:
+    """Whether anything listens there: Ray itself would try for minutes."""
+    host, port = target.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True

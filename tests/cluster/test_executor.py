@@ -1,0 +1,122 @@
+"""Runs as Ray tasks on a real local Ray: processes, cores, GPUs (Ray's logical ones), deaths and retries."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import ray
+
+from cluster.executor import MAX_ATTEMPTS, Need, execute, need_of
+from runners.events import EpochDone, Event, Retried, Started
+from runners.record import RunResult
+from runners.spec import RunSpec
+from tests.cluster.stubs import NO_DATA, intervals, stub
+
+CPUS, GPUS = 2, 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    ray.init(
+        address="local", num_cpus=CPUS, num_gpus=GPUS, include_dashboard=False, log_to_driver=False, logging_level=40
+    )
+    yield
+    ray.shutdown()
+
+
+def specs(seeds: int, **settings: object) -> list[RunSpec]:
+    return [RunSpec(contender=c, seed=s, **settings) for s in range(seeds) for c in ("keras", "torch")]  # type: ignore[arg-type]
+
+
+def do(tmp_path: Path, runs: list[RunSpec], **options: object) -> tuple[dict[str, RunResult], list[Event]]:
+    told: list[Event] = []
+    results = list(execute(runs, NO_DATA, stub(tmp_path, **options), told.append))  # type: ignore[arg-type]
+    assert sorted(result.record.run_id for result in results) == sorted(spec.run_id for spec in runs)
+    return {result.record.run_id: result for result in results}, told
+
+
+def most_at_once(tmp_path: Path) -> int:
+    spans = [(start, end) for _, start, end, _ in intervals(tmp_path)]
+    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
+
+
+def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are_cores(tmp_path: Path) -> None:
+    results, told = do(tmp_path, specs(3, epochs=3), seconds_per_epoch=0.3)
+    assert all(result.record.status == "completed" for result in results.values())
+    assert all(result.record.attempts == 1 for result in results.values())
+    assert len({pid for pid, *_ in intervals(tmp_path)}) == 6
+    assert most_at_once(tmp_path) == CPUS
+    assert sum(isinstance(event, Started) for event in told) == 6
+
+
+def test_epochs_are_told_while_the_run_goes_on(tmp_path: Path) -> None:
+    told: list[Event] = []
+    for _ in execute(specs(1, epochs=4), NO_DATA, stub(tmp_path, seconds_per_epoch=0.5), told.append):
+        break
+    assert [event.row.epoch for event in told if isinstance(event, EpochDone)][:2] == [1, 1]
+
+
+def test_two_threads_take_two_cores(tmp_path: Path) -> None:
+    do(tmp_path, specs(1, epochs=2, threads=2), seconds_per_epoch=0.2)
+    assert most_at_once(tmp_path) == 1
+
+
+def test_each_gpu_run_sees_one_gpu_of_its_own(tmp_path: Path) -> None:
+    do(tmp_path, specs(2, epochs=2, device="gpu"), seconds_per_epoch=0.3)
+    spans = intervals(tmp_path)
+    assert {visible for *_, visible in spans} == {"0", "1"}
+    for gpu in ("0", "1"):
+        own = sorted((start, end) for _, start, end, visible in spans if visible == gpu)
+        assert all(end <= start for (_, end), (start, _) in pairwise(own))
+
+
+def test_a_run_killed_mid_epoch_is_done_anew_in_a_fresh_process_with_the_attempt_recorded(tmp_path: Path) -> None:
+    (spec,) = specs(1, epochs=3)[:1]
+    results, told = do(tmp_path, [spec], dies_at_epoch=2, deaths=1)
+    record = results[spec.run_id].record
+    assert (record.status, record.attempts) == ("completed", 2)
+    assert [row.epoch for row in record.epochs] == [1, 2, 3]
+    assert [event.attempt for event in told if isinstance(event, Retried)] == [2]
+    assert len({pid for pid, *_ in intervals(tmp_path)}) == 2
+    assert record.clock is not None
+    assert record.clock.total_seconds < 0.1 * 3 + 1, "the dead attempt's time must not count"
+
+
+def test_a_run_that_keeps_dying_fails_after_two_retries_and_the_others_finish(tmp_path: Path) -> None:
+    dying, healthy = specs(1, epochs=2)
+    told: list[Event] = []
+    deadly, harmless = stub(tmp_path, dies_at_epoch=1), stub(tmp_path)
+
+    def work(spec: RunSpec, *rest: object) -> RunResult:
+        return (deadly if spec.contender.framework == "keras" else harmless)(spec, *rest)  # type: ignore[arg-type]
+
+    records = {r.record.run_id: r.record for r in execute([dying, healthy], NO_DATA, work, told.append)}
+    assert records[healthy.run_id].status == "completed"
+    assert (records[dying.run_id].status, records[dying.run_id].attempts) == ("failed", MAX_ATTEMPTS)
+    assert "died" in (records[dying.run_id].error or "")
+
+
+def test_an_exception_is_not_retried(tmp_path: Path) -> None:
+    results, told = do(tmp_path, specs(1, epochs=1), raises="torch")
+    failed = results["torch-matched-seed0"].record
+    assert (failed.status, failed.attempts) == ("failed", 1)
+    assert "deliberate error in torch-matched-seed0" in (failed.error or "")
+    assert results["keras-matched-seed0"].record.status == "completed"
+    assert not any(isinstance(event, Retried) for event in told)
+
+
+def test_closing_early_stops_what_is_still_running(tmp_path: Path) -> None:
+    running = execute(specs(1, epochs=100), NO_DATA, stub(tmp_path, seconds_per_epoch=0.2, raises="keras"), print)
+    next(running)
+    running.close()  # type: ignore[attr-defined]
+    (waiting,) = [float(end) for _, _, end, _ in intervals(tmp_path) if end == float("inf")][-1:]
+    assert waiting == float("inf")
+    results, _ = do(tmp_path, [RunSpec(contender="torch", seed=9, threads=2, epochs=1)])
+    assert results["torch-matched-seed9"].record.status == "completed", "both cores must be free again"
+
+
+def test_need_is_one_gpu_and_as_many_cores_as_threads() -> None:
+    assert need_of(RunSpec(contender="keras", threads=3)) == Need(cpus=3, gpus=0)
+    assert need_of(RunSpec(contender="keras", device="gpu")) == Need(cpus=1, gpus=1)
+    assert str(Need(1, 1)) == "1 CPU(s) and 1 GPU(s)"

@@ -1,0 +1,117 @@
+"""Starting, joining and refusing a Ray cluster, with real ones."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from cluster.executor import Need
+from cluster.session import nodes, preflight, session, slots
+from lenet.errors import BadInput
+
+RAY = str(Path(sys.executable).parent / "ray")
+ADDRESS_FILE = Path("/tmp/ray/ray_current_cluster")  # where `ray start` leaves its address
+
+
+@pytest.fixture(autouse=True)
+def no_cluster_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@contextmanager
+def ray_head() -> Iterator[tuple[str, psutil.Process]]:
+    """A `ray start --head` of this machine with 3 logical CPUs and 1 logical GPU, and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=3", "--num-gpus=1"]
+    log = subprocess.DEVNULL
+    process = psutil.Popen([*command, "--include-dashboard=false", "--disable-usage-stats"], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: (ADDRESS_FILE.read_text() if ADDRESS_FILE.exists() else "").endswith(f":{port}"))
+        yield f"127.0.0.1:{port}", process
+    finally:
+        kill_tree(process)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def kill_tree(process: psutil.Process) -> None:
+    tree = [*process.children(recursive=True), process] if process.is_running() else []
+    for member in tree:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(tree, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[str]:
+    with ray_head() as (address, _):
+        yield address
+
+
+def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with session("local") as where:
+        assert ray.is_initialized()
+        assert f"Ray {ray.__version__}" in where
+        assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
+        assert signal.getsignal(signal.SIGTERM) is before
+        with pytest.raises(BadInput, match=r"each run needs 64 CPU\(s\) and 8 GPU\(s\) on one node.*1 node"):
+            preflight(Need(cpus=64, gpus=8))
+        preflight(Need(cpus=1, gpus=0))
+        assert slots(Need(cpus=1, gpus=0)) == len(os.sched_getaffinity(0))
+        assert slots(Need(cpus=1, gpus=1)) == 0
+    assert not ray.is_initialized()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", ["auto", "RAY_ADDRESS", "named"])
+def test_a_running_cluster_is_joined_and_left_running(head: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "RAY_ADDRESS":
+        monkeypatch.setenv("RAY_ADDRESS", head)
+    with session(head if how == "named" else "auto") as where:
+        assert [(node.cpus, node.gpus) for node in nodes()] == [(3, 1)]
+        assert "1 GPU(s)" in where
+        assert slots(Need(cpus=1, gpus=1)) == 1
+    with session(head):
+        assert len(nodes()) == 1
+
+
+@pytest.mark.parametrize("how", ["named", "RAY_ADDRESS"])
+def test_an_address_where_no_cluster_is_gives_one_sentence(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "RAY_ADDRESS":
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with (
+        pytest.raises(BadInput, match=r"no Ray cluster answers at .*:1; start one there with `ray start --head`"),
+        session("127.0.0.1:1" if how == "named" else "auto"),
+    ):
+        pass
+
+
+def test_an_address_that_is_none_gives_one_sentence() -> None:
+    with pytest.raises(BadInput, match="is not auto, local or a cluster's HOST"), session("a:b:c:d"):
+        pass
+
+
+def test_a_crashed_cluster_s_address_is_passed_over() -> None:
+    with ray_head() as (address, process):
+        kill_tree(process)
+        assert ADDRESS_FILE.read_text().endswith(address.split(":")[1])
+        with session("auto") as where:
+            assert not where.endswith(address)
+            assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]

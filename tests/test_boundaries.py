@@ -1,0 +1,35 @@
+"""The one-way street between the folders, seen in what a fresh process has loaded."""
+
+import subprocess
+import sys
+
+import pytest
+
+FRAMEWORKS = {"keras", "tensorflow", "torch"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "never"),
+    [
+        ("import lenet.data, lenet.draws, lenet.architecture", FRAMEWORKS | {"ray", "runners", "cluster", "scripts"}),
+        ("import runners.run, runners.study, runners.store", FRAMEWORKS | {"ray", "cluster", "scripts"}),
+        ("import runners.report.build, runners.report.screen", FRAMEWORKS | {"ray", "cluster", "scripts"}),
+        ("import cluster.executor, cluster.session, cluster.inline", FRAMEWORKS | {"scripts"}),
+        ("import scripts.report", FRAMEWORKS | {"ray", "cluster"}),
+        ("import scripts.compare", FRAMEWORKS),
+        ("from runners.registry import load_runner; load_runner('keras')", {"torch", "ray", "cluster"}),
+        ("from runners.registry import load_runner; load_runner('torch')", {"tensorflow", "keras", "ray", "cluster"}),
+    ],
+)
+def test_a_folder_loads_nothing_from_above_it_and_no_foreign_framework(statement: str, never: set[str]) -> None:
+    assert not loaded_by(statement) & never
+
+
+def test_the_boundary_check_sees_what_is_loaded() -> None:
+    assert {"torch", "runners"} <= loaded_by("from runners.registry import load_runner; load_runner('torch')")
