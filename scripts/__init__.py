@@ -1,0 +1,1 @@
+"""What people run. Thin: parse, wire together, print."""

@@ -1,0 +1,134 @@
+"""What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from lenet.errors import BadInput
+from runners.registry import FRAMEWORKS
+from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Contender, Track
+
+# Options that more than one script has.
+Epochs = Annotated[int, typer.Option(help="passes over the training images")]
+BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas")]
+Device = Annotated[str, typer.Option(help="auto (GPUs where there are any), cpu or gpu")]
+Threads = Annotated[int, typer.Option(help="CPU threads of each run, and cores that it takes")]
+LimitTrain = Annotated[int, typer.Option(help="use only the first N training images")]
+LearningRate = Annotated[float, typer.Option(help="Adam's learning rate")]
+EarlyStopping = Annotated[
+    int | None, typer.Option(metavar="PATIENCE", help="stop after PATIENCE epochs without a lower test loss")
+]
+ReduceLr = Annotated[
+    int | None, typer.Option(metavar="PATIENCE", help="divide the learning rate by ten after PATIENCE such epochs")
+]
+Checkpoint = Annotated[bool, typer.Option(help="keep the best weights of each run")]
+Deterministic = Annotated[bool, typer.Option(help="ask the frameworks for deterministic kernels")]
+DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion-MNIST .gz files")]
+
+MAX_SEEDS = 100_000
+BAD_INPUT, RUNS_FAILED, INTERRUPTED = 2, 1, 130
+
+
+def run_app(command: Callable[..., Any]) -> None:
+    """Run a script's one command with plain help, without tracebacks full of locals."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn bad input into one sentence and exit 2, Ctrl-C into exit 130."""
+    try:
+        yield
+    except BadInput as error:
+        _leave(str(error), BAD_INPUT)
+    except ValidationError as error:
+        _leave(sentence_of(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        _leave("interrupted; what is recorded stays, and the same command goes on from there", INTERRUPTED)
+
+
+def _leave(sentence: str, code: int) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def sentence_of(error: ValidationError) -> str:
+    """The first thing wrong, as one sentence."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    option = "--" + "-".join(str(part) for part in first["loc"] if not isinstance(part, int)).replace("_", "-")
+    return f"{option}: {message}, not {first['input']!r}"
+
+
+def stdout_console() -> Console:
+    """Writes to the real standard output, whatever is redirected later."""
+    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+
+
+def contender(text: str) -> Contender:
+    """One contender; raises BadInput for one that is unknown or not built yet."""
+    parsed = Contender.model_validate(text)
+    if parsed.strategy != "single":
+        raise BadInput(f"{text!r}: distributed strategies are not available yet; choose from {', '.join(FRAMEWORKS)}")
+    return parsed
+
+
+def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
+    """Comma-separated tracks."""
+    names = tuple(text.split(","))
+    if len(names) > at_most:
+        raise BadInput(f"--track {text!r} names {len(names)} tracks; at most {at_most} goes here")
+    for name in names:
+        if name not in TRACKS:
+            raise BadInput(f"unknown track {name!r}: choose from {', '.join(TRACKS)}")
+        if name == "tuned":
+            raise BadInput("track 'tuned' is not available yet; choose from matched, native")
+    return cast(tuple[Track, ...], names)
+
+
+def device(text: str, allowed: Sequence[str] = DEVICES) -> str:
+    """One of the devices allowed."""
+    if text not in allowed:
+        raise BadInput(f"unknown device {text!r}: choose from {', '.join(allowed)}")
+    return text
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """A count (`5` is 0..4), a list (`0,3,7`) or a range (`0-9`) of seeds from 0 to 2^32 - 1, none twice."""
+    allowed = f"a count (5), a list (0,3,7) or a range (0-9) of whole numbers from 0 to {LARGEST_SEED}"
+    numbers = [part.split("-") if "-" in part[1:] else [part] for part in text.split(",")]
+    if not all(number.isdecimal() and number.isascii() for part in numbers for number in part):
+        raise BadInput(f"--seeds {text!r} is not {allowed}")
+    if len(numbers) == 1 and len(numbers[0]) == 1:
+        ends = [(0, int(text) - 1)]
+    else:
+        ends = [(int(part[0]), int(part[-1])) for part in numbers]
+    if any(last < first or last > LARGEST_SEED for first, last in ends):
+        raise BadInput(f"--seeds {text!r} is not {allowed}")
+    if sum(last - first + 1 for first, last in ends) > MAX_SEEDS:
+        raise BadInput(f"--seeds {text!r} asks for more than {MAX_SEEDS} seeds; a study takes at most that many")
+    return tuple(seed for first, last in ends for seed in range(first, last + 1))
+
+
+def existing_results(folder: Path) -> Path:
+    """A folder with a study in it."""
+    if not (folder / "study.json").exists():
+        raise BadInput(f"{folder} holds no study.json; name the --out folder of a scripts/compare.py run")
+    return folder
+
+
+def not_available_yet(script: str, what: str) -> BadInput:
+    """The refusal of a script whose work is still to come."""
+    return BadInput(
+        f"{script}: {what} is not available in this version; scripts/compare.py compares, report.py reports"
+    )

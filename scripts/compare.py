@@ -1,0 +1,148 @@
+"""Compare frameworks: the same LeNet-5 on the same Fashion-MNIST, each run in a process of its own, placed by Ray."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.executor import execute, need_of
+from cluster.session import nodes, preflight, session, slots
+from lenet.data import FashionMnist, load
+from runners import environment, store
+from runners.progress import Progress
+from runners.record import RunRecord, RunResult
+from runners.report.build import build
+from runners.report.screen import show
+from runners.run import run
+from runners.spec import Adam, RunSpec
+from runners.study import Plan, Study, continued, to_do
+from scripts import cli
+
+Contenders = Annotated[list[str] | None, typer.Argument(help="frameworks to compare [default: keras torch]")]
+TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
+Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
+Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
+Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
+RetryFailed = Annotated[bool, typer.Option(help="do the folder's failed and out-of-memory runs again")]
+
+
+def compare(
+    contenders: Contenders = None,
+    track: TrackNames = "matched",
+    seeds: Seeds = "5",
+    epochs: cli.Epochs = 13,
+    batch_size: cli.BatchSize = 128,
+    out: Out = Path("results/default"),
+    address: Address = "auto",
+    device: cli.Device = "auto",
+    threads: cli.Threads = 1,
+    limit_train: cli.LimitTrain = 60_000,
+    learning_rate: cli.LearningRate = 1e-3,
+    early_stopping: cli.EarlyStopping = None,
+    reduce_lr: cli.ReduceLr = None,
+    checkpoint: cli.Checkpoint = True,
+    deterministic: cli.Deterministic = False,
+    retry_failed: RetryFailed = False,
+    data_dir: cli.DataDir = None,
+) -> None:
+    """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
+
+    Exits 0 when all runs ended well, 1 when some failed, 2 on bad input, 130 when interrupted.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with cli.exit_codes():
+        wanted_device = cli.device(device)
+        plan = Plan(
+            contenders=tuple(cli.contender(text) for text in contenders or ["keras", "torch"]),
+            tracks=cli.tracks(track),
+            seeds=cli.seeds(seeds),
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=Adam(learning_rate=learning_rate),
+            limit_train=limit_train,
+            threads=threads,
+            early_stopping=early_stopping,
+            reduce_lr=reduce_lr,
+            checkpoint=checkpoint,
+            deterministic=deterministic,
+        )
+        store.prepare(out)
+        console = cli.stdout_console()
+        with store.lock(out) as died:
+            if died:
+                console.print(f"Taking {out} over from {died}, which died without letting go of it.", markup=False)
+            data = load(data_dir)
+            do_missing_runs(out, plan, wanted_device, address, data, console, retry_failed=retry_failed)
+            report = build(out)
+        show(report, console)
+    raise SystemExit(cli.RUNS_FAILED if report.unsuccessful else 0)
+
+
+def do_missing_runs(
+    out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console, *, retry_failed: bool
+) -> None:
+    """Settle what the study is, find what it lacks, and have Ray do that."""
+    begun = store.read_study(out)
+    with ExitStack() as stack:
+        where = None
+        if device == "auto" and begun is not None:
+            device = begun.plan.device
+        elif device == "auto":  # only the cluster knows
+            where = stack.enter_context(session(address))
+            device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
+        study = new_study(plan.model_copy(update={"device": device}), data)
+        study = continued(begun, study) if begun else study
+        recorded, unreadable = store.read_records(out, study.plan)
+        for item in unreadable:
+            console.print(f"{item.path} is skipped: {item.reason}", markup=False)
+        again = {r.run_id: r for r in recorded if retry_failed and r.status in ("failed", "oom")}
+        specs = to_do(study.plan, {r.run_id for r in recorded} - again.keys())
+        if specs:
+            where = where or stack.enter_context(session(address))
+            preflight(need_of(specs[0]))
+            store.write_study(out, study)
+            carry_out(out, specs, data, again, console, where)
+
+
+def carry_out(
+    out: Path, specs: Sequence[RunSpec], data: FashionMnist, again: dict[str, RunRecord], console: Console, where: str
+) -> None:
+    """Do the runs on the connected cluster, each recorded as soon as it ends."""
+    need = need_of(specs[0])
+    at_once = min(slots(need), len(specs))
+    console.print(f"{len(specs)} runs to do, {at_once} at a time, each with {need} of its own. {where}", markup=False)
+    with Progress(console, specs, at_once) as progress:
+        for result in execute(specs, data, run, progress.report):
+            store.save_result(out, counting_earlier_attempts(result, again.get(result.record.run_id)))
+            progress.ended(result.record)
+
+
+def counting_earlier_attempts(result: RunResult, earlier: RunRecord | None) -> RunResult:
+    """The result of a run done again because it had failed, its earlier attempts not forgotten."""
+    if earlier is None:
+        return result
+    attempts = result.record.attempts + earlier.attempts
+    return replace(result, record=result.record.model_copy(update={"attempts": attempts}))
+
+
+def new_study(plan: Plan, data: FashionMnist) -> Study:
+    """The plan with the software and data at hand."""
+    return Study(
+        plan=plan,
+        command=shlex.join(["python", *sys.argv]),
+        git_commit=environment.git_commit(),
+        code_sha256=environment.code_sha256(),
+        data_sha256=data.sha256,
+        versions=environment.installed_versions({contender.framework for contender in plan.contenders}),
+    )
+
+
+if __name__ == "__main__":
+    cli.run_app(compare)

@@ -1,0 +1,78 @@
+"""What both frameworks' best weights see in a picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lenet.architecture import CLASS_NAMES, IMAGE_SIDE
+from lenet.data import scale
+from lenet.errors import BadInput
+from runners import registry, store
+from runners.quiet import native_stderr_hidden
+from runners.record import RunRecord
+from scripts import cli
+
+FORMATS = ("PNG", "JPEG")
+
+
+def predict(
+    image: Annotated[Path, typer.Argument(help="a PNG or JPEG of one piece of clothing, any size and colour")],
+    results: Annotated[Path, typer.Option("--from", help="the --out folder of scripts/compare.py")] = Path(
+        "results/default"
+    ),
+    top: Annotated[int, typer.Option(min=1, max=len(CLASS_NAMES), help="classes to show")] = 3,
+) -> None:
+    """Show each framework's top classes for IMAGE, with the best weights of its most accurate run in RESULTS."""
+    with cli.exit_codes():
+        pixels = scale(read_image(image)[np.newaxis])
+        for framework, record in best_runs(cli.existing_results(results)).items():
+            checkpoint = store.checkpoint_path(results, record.run_id, framework)
+            with native_stderr_hidden():
+                (probabilities,) = registry.load_runner(framework).predict(checkpoint, pixels)
+            best = np.argsort(probabilities)[::-1][:top]
+            seen = ", ".join(f"{CLASS_NAMES[index]} {probabilities[index]:.1%}" for index in best)
+            print(f"{registry.FRAMEWORKS[framework].label:<8} {seen}  ({record.run_id})")
+
+
+def read_image(path: Path) -> np.ndarray:
+    """The picture as Fashion-MNIST has them: uint8 (28, 28), bright clothing on black.
+
+    Grey, padded to a square, resized, and inverted if its border is light. Raises BadInput if it is no PNG or JPEG.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            upright = ImageOps.exif_transpose(file).convert("RGBA")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path} cannot be read as a PNG or JPEG image: {error}") from error
+    white = Image.new("RGBA", upright.size, "white")
+    grey = Image.alpha_composite(white, upright).convert("L")
+    if light_background(np.asarray(grey)):
+        grey = ImageOps.invert(grey)
+    return np.asarray(ImageOps.pad(grey, (IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS, color=0))
+
+
+def light_background(grey: np.ndarray) -> bool:
+    """Whether the border of a grey picture (height, width) is rather light than dark."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return bool(np.median(border) > 127)
+
+
+def best_runs(results: Path) -> dict[str, RunRecord]:
+    """Each framework's completed run with the lowest test loss at any epoch whose weights were kept."""
+    study = store.read_study(results)
+    records, _ = store.read_records(results, study.plan) if study else ([], [])
+    best: dict[str, RunRecord] = {}
+    for record in sorted(records, key=lambda r: min((row.test_loss for row in r.epochs), default=np.inf)):
+        framework = record.spec.contender.framework
+        if record.status == "completed" and store.checkpoint_path(results, record.run_id, framework).exists():
+            best.setdefault(framework, record)
+    if not best:
+        raise BadInput(f"{results} holds no best weights; its study needs a completed run with --checkpoint")
+    return dict(sorted(best.items()))
+
+
+if __name__ == "__main__":
+    cli.run_app(predict)

@@ -1,0 +1,70 @@
+"""One run by hand, in this process: what the article's two scripts did."""
+
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from cluster.inline import execute
+from lenet.data import load
+from runners import store
+from runners.progress import Progress
+from runners.quiet import native_stderr_hidden
+from runners.run import run
+from runners.spec import Adam, RunSpec
+from scripts import cli
+
+
+def train(
+    contender: Annotated[str, typer.Argument(help="keras or torch")],
+    seed: Annotated[int, typer.Option(help="draws initial weights and batch order")] = 0,
+    track: Annotated[str, typer.Option(help="matched or native")] = "matched",
+    epochs: cli.Epochs = 13,
+    batch_size: cli.BatchSize = 128,
+    out: Annotated[Path, typer.Option(help="where record, predictions and best weights go")] = Path("results/train"),
+    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
+    threads: cli.Threads = 1,
+    limit_train: cli.LimitTrain = 60_000,
+    learning_rate: cli.LearningRate = 1e-3,
+    early_stopping: cli.EarlyStopping = None,
+    reduce_lr: cli.ReduceLr = None,
+    checkpoint: cli.Checkpoint = True,
+    deterministic: cli.Deterministic = False,
+    data_dir: cli.DataDir = None,
+) -> None:
+    """Train CONTENDER once, epoch by epoch before your eyes, and keep its best weights."""
+    with cli.exit_codes():
+        (one_track,) = cli.tracks(track, at_most=1)
+        spec = RunSpec(
+            contender=cli.contender(contender),
+            track=one_track,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=Adam(learning_rate=learning_rate),
+            limit_train=limit_train,
+            device=cast(Literal["cpu", "gpu"], cli.device(device, ("cpu", "gpu"))),
+            threads=threads,
+            early_stopping=early_stopping,
+            reduce_lr=reduce_lr,
+            checkpoint=checkpoint,
+            deterministic=deterministic,
+        )
+        store.prepare(out)
+        data = load(data_dir)
+        console = cli.stdout_console()
+        with native_stderr_hidden(), Progress(console, [spec]) as progress:
+            (result,) = execute([spec], data, run, progress.report)
+            store.save_result(out, result)
+            progress.ended(result.record)
+        record = result.record
+        if record.clock is not None:
+            console.print(
+                f"{record.run_id} {record.status}: {record.clock.train_seconds:.1f} s of training", markup=False
+            )
+        console.print(f"Record, predictions and best weights are in {out}", markup=False)
+    raise SystemExit(0 if record.status == "completed" else cli.RUNS_FAILED)
+
+
+if __name__ == "__main__":
+    cli.run_app(train)
