@@ -1,7 +1,7 @@
 """What a run leaves behind, success or failure. Losses are means over images, accuracies fractions, times seconds."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 from typing import Literal, Self
 
@@ -93,7 +93,7 @@ class RunRecord(Frozen):
     environment: Environment | None = None
     attempts: int = Field(default=1, ge=1)
     node: str | None = None
-    started_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime | None = None
     init_sha256: str | None = None
     order_sha256: str | None = None
 

@@ -5,6 +5,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ import psutil
 from lenet.data import FashionMnist
 from runners import environment, registry
 from runners.clock import Stopwatch
-from runners.record import EpochRow, Outcome, RunRecord, RunResult
+from runners.record import Clock, Environment, EpochRow, Outcome, RunRecord, RunResult
 from runners.spec import RunSpec
 
 # What the frameworks and Python call running out of memory.
@@ -28,7 +29,7 @@ def run(
     long starting up took.
     """
     stopwatch = Stopwatch(_startup_seconds(submitted_at))
-    load_before = environment.load_average()
+    started_at, load_before = datetime.now(UTC), environment.load_average()
     framework = spec.contender.framework
     with tempfile.TemporaryDirectory() as scratch:
         runner = registry.load_runner(framework)
@@ -37,7 +38,8 @@ def run(
         stopwatch.lap("other")
         best = Path(scratch) / registry.FRAMEWORKS[framework].checkpoint
         checkpoint = best.read_bytes() if best.exists() else None
-    return RunResult(_record(spec, outcome, stopwatch, data.sha256, load_before), outcome.predictions, checkpoint)
+    seen = environment.describe(outcome, data.sha256, load_before)
+    return RunResult(_record(spec, outcome, stopwatch.clock(), seen, started_at), outcome.predictions, checkpoint)
 
 
 def failure(spec: RunSpec, error: BaseException, attempts: int = 1) -> RunResult:
@@ -54,8 +56,7 @@ def failure(spec: RunSpec, error: BaseException, attempts: int = 1) -> RunResult
     return RunResult(record)
 
 
-def _record(spec: RunSpec, outcome: Outcome, stopwatch: Stopwatch, data_sha256: str, load_before: float) -> RunRecord:
-    seen = environment.describe(outcome, data_sha256, load_before)
+def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, started_at: datetime) -> RunRecord:
     diverged = outcome.epochs[-1].diverged
     return RunRecord(
         run_id=spec.run_id,
@@ -63,9 +64,10 @@ def _record(spec: RunSpec, outcome: Outcome, stopwatch: Stopwatch, data_sha256: 
         status="diverged" if diverged else "completed",
         error=f"the loss is not finite after epoch {len(outcome.epochs)}" if diverged else None,
         epochs=outcome.epochs,
-        clock=stopwatch.clock(),
+        clock=clock,
         environment=seen,
         node=seen.node,
+        started_at=started_at,
         init_sha256=outcome.init_sha256,
         order_sha256=outcome.order_sha256,
     )

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from lenet.errors import BadInput
 from runners.record import RunRecord, RunResult
 from runners.registry import FRAMEWORKS
+from runners.spec import RunSpec
 from runners.study import Plan, Study, run_specs
 
 STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "checkpoints"
@@ -106,8 +107,8 @@ def checkpoint_path(folder: Path, run_id: str, framework: str) -> Path:
 
 
 def read_records(folder: Path, plan: Plan) -> tuple[list[RunRecord], list[Unreadable]]:
-    """The plan's records, in the plan's order, and the files in runs/ that are not among them."""
-    order = {spec.run_id: (index, spec) for index, spec in enumerate(run_specs(plan))}
+    """The plan's records, by contender, track and seed as it names them, and the files in runs/ that are none."""
+    expected = {spec.run_id: spec for spec in run_specs(plan)}
     records: list[RunRecord] = []
     unreadable: list[Unreadable] = []
     for path in sorted((folder / RUNS).glob("*.json")):
@@ -116,11 +117,15 @@ def read_records(folder: Path, plan: Plan) -> tuple[list[RunRecord], list[Unread
         except (ValidationError, BadInput) as error:
             unreadable.append(Unreadable(path, f"damaged, or no record: {_one_line(error)}"))
             continue
-        if record.run_id != path.stem or order.get(path.stem, (0, None))[1] != record.spec:
+        if record.run_id != path.stem or expected.get(path.stem) != record.spec:
             unreadable.append(Unreadable(path, "a record of another study"))
             continue
         records.append(record)
-    return sorted(records, key=lambda record: order[record.run_id][0]), unreadable
+    return sorted(records, key=lambda record: _place(plan, record.spec)), unreadable
+
+
+def _place(plan: Plan, spec: RunSpec) -> tuple[int, int, int]:
+    return plan.contenders.index(spec.contender), plan.tracks.index(spec.track), plan.seeds.index(spec.seed)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

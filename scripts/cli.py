@@ -31,6 +31,7 @@ Checkpoint = Annotated[bool, typer.Option(help="keep the best weights of each ru
 Deterministic = Annotated[bool, typer.Option(help="ask the frameworks for deterministic kernels")]
 DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion-MNIST .gz files")]
 
+PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
 MAX_SEEDS = 100_000
 BAD_INPUT, RUNS_FAILED, INTERRUPTED = 2, 1, 130
 
@@ -72,7 +73,7 @@ def sentence_of(error: ValidationError) -> str:
 
 def stdout_console() -> Console:
     """Writes to the real standard output, whatever is redirected later."""
-    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def contender(text: str) -> Contender:

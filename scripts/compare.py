@@ -117,7 +117,8 @@ def carry_out(
     """Do the runs on the connected cluster, each recorded as soon as it ends."""
     need = need_of(specs[0])
     at_once = min(slots(need), len(specs))
-    console.print(f"{len(specs)} runs to do, {at_once} at a time, each with {need} of its own. {where}", markup=False)
+    runs = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
+    console.print(f"{runs} to do, {at_once} at a time, each with {need} of its own. {where}", markup=False)
     with Progress(console, specs, at_once) as progress:
         for result in execute(specs, data, run, progress.report):
             store.save_result(out, counting_earlier_attempts(result, again.get(result.record.run_id)))

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
-from runners.report.ease import ease_table
+from runners.report.ease import RULES, ease_table
 from runners.report.wording import ABSENT, number, summary_grid
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def render(report: "Report") -> str:
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
         frameworks=[framework.label for framework in FRAMEWORKS.values()],
         ease=[(row.aspect, [row.cells[name] for name in FRAMEWORKS], row.counted) for row in ease_table()],
+        ease_rules=RULES,
         environments=_environments(report.records),
         unsuccessful=report.unsuccessful,
         runs=[_run_cells(record) for record in report.records],

@@ -18,6 +18,7 @@ from runners.report.statistics import pointwise_band
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 COLOURS = dict(zip(FRAMEWORKS, OKABE_ITO, strict=False))
 DASHES = ("-", "--", ":", "-.")
+COMPACT: dict[str, Any] = {"fontsize": 8, "columnspacing": 1.0, "handlelength": 1.0, "handletextpad": 0.4}
 STAGES = ("startup", "import", "data", "build", "compile", "train", "eval", "checkpoint", "other")
 STAGE_COLOURS = ("#BBBBBB", "#E69F00", "#F0E442", "#56B4E9", "#CC79A7", "#0072B2", "#009E73", "#000000", "#DDDDDD")
 
@@ -105,7 +106,7 @@ def split_clock(clocks: pd.DataFrame) -> Figure:
     axes.set(xlabel="seconds a run, mean", xlim=(0, left.max() * 1.18))
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, **COMPACT)
     return figure
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios of commands run in turn, never a pass or a fail."""

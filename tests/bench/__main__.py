@@ -1,0 +1,63 @@
+"""`make bench`: what the runners cost against bare scripts of the same recipe without Ray, in turn on this machine."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    """Print, for each framework, seconds per epoch of both and the ratio of each round."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--epochs", type=int, default=2)
+    chosen = options.parse_args()
+    for framework in ("keras", "torch"):
+        for track in ("native", "matched"):
+            ratios = []
+            for _ in range(chosen.rounds):
+                bare = bare_seconds(framework, chosen.epochs)
+                ours = runner_seconds(framework, track, chosen.epochs)
+                ratios.append(ours / bare)
+                print(f"{framework:<6}{track:<8} bare {bare:5.2f} s/epoch  runner {ours:5.2f}  ratio {ratios[-1]:.3f}")
+            print(f"{framework:<6}{track:<8} median ratio {median(ratios):.3f} of {chosen.rounds} rounds", flush=True)
+
+
+def bare_seconds(framework: str, epochs: int) -> float:
+    """Seconds per epoch of the bare script."""
+    return float(output_of([str(PROJECT / "tests" / "bench" / f"bare_{framework}.py"), str(epochs)]))
+
+
+def runner_seconds(framework: str, track: str, epochs: int) -> float:
+    """Seconds per epoch of the runner, alone on a Ray of its own."""
+    with tempfile.TemporaryDirectory() as out:
+        study = [
+            framework,
+            "--track",
+            track,
+            "--seeds",
+            "1",
+            "--epochs",
+            str(epochs),
+            "--address",
+            "local",
+            "--out",
+            out,
+        ]
+        output_of([str(PROJECT / "scripts" / "compare.py"), *study])
+        (record,) = (Path(out) / "runs").iterdir()
+        return float(json.loads(record.read_text())["clock"]["train_seconds"]) / epochs
+
+
+def output_of(command: list[str]) -> str:
+    """Run a Python script to its end and return what it printed."""
+    return subprocess.run([sys.executable, *command], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+if __name__ == "__main__":
+    main()

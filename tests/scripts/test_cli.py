@@ -1,0 +1,106 @@
+"""Bad input: one clear sentence, exit 2, before anything starts."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from lenet.errors import BadInput
+from scripts import cli
+from tests.scripts.processes import run_script
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("5", (0, 1, 2, 3, 4)),
+        ("1", (0,)),
+        ("0,3,7", (0, 3, 7)),
+        ("0-9", tuple(range(10))),
+        ("7-7", (7,)),
+        ("0-2,9", (0, 1, 2, 9)),
+        ("4294967295-4294967295", (2**32 - 1,)),
+    ],
+)
+def test_seeds_are_a_count_a_list_or_a_range(text: str, seeds: tuple[int, ...]) -> None:
+    assert cli.seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "4294967296", "0,4294967296", "0", "", "a", "3-1", "0,-1", "1,,2", "²"])
+def test_other_seeds_are_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(BadInput, match=r"--seeds .*(is not a count|takes at most)"):
+        cli.seeds(text)
+
+
+BAD_COMMANDS = [
+    (("jax",), "unknown framework 'jax' in 'jax': choose from keras, torch"),
+    (("keras", "keras"), "contender keras is named twice"),
+    (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
+    (("torch:ddp:2",), "not available yet"),
+    (("torch:ddp:0",), "replicas from 1 to 9999"),
+    (("--track", "fair"), "unknown track 'fair': choose from matched, native, tuned"),
+    (("--track", "tuned"), "'tuned' is not available yet"),
+    (("--device", "tpu"), "unknown device 'tpu': choose from auto, cpu, gpu"),
+    (("--seeds", "-1"), "--seeds '-1' is not a count"),
+    (("--seeds", "1.5"), "--seeds '1.5' is not a count"),
+    (("--seeds", "0,4294967296"), "from 0 to 4294967295"),
+    (("--seeds", "3,3"), "seed 3 is named twice"),
+    (("--epochs", "0"), "--epochs: Input should be greater than or equal to 1, not 0"),
+    (("--batch-size", "0"), "--batch-size: Input should be greater than or equal to 1, not 0"),
+    (("--batch-size", "60001"), "batch size 60001 is larger than the 60000 training images"),
+    (("--limit-train", "100"), "batch size 128 is larger than the 100 training images"),
+    (("--limit-train", "60001"), "--limit-train: Input should be less than or equal to 60000, not 60001"),
+    (("--threads", "0"), "--threads: Input should be greater than or equal to 1, not 0"),
+    (("--learning-rate", "0"), "--learning-rate: Input should be greater than 0, not 0.0"),
+    (("--early-stopping", "0"), "--early-stopping: Input should be greater than or equal to 1, not 0"),
+    (("--address", "127.0.0.1:1"), "no Ray cluster answers at"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_COMMANDS)
+def test_bad_input_exits_2_with_one_sentence(
+    arguments: tuple[str, ...],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["compare.py", *arguments, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as left:
+        cli.run_app(importlib.import_module("scripts.compare").compare)
+    said = capsys.readouterr()
+    assert (left.value.code, said.out) == (2, "")
+    assert sentence in said.err
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "out" / "study.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run_script("compare", "--out", tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["audit", "seed_variance"])
+def test_a_script_whose_work_is_still_to_come_says_so_and_exits_2(script: str) -> None:
+    done = run_script(script)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not available in this version" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["compare", "report", "train", "predict", "audit", "seed_variance"])
+def test_every_script_has_help(script: str) -> None:
+    done = run_script(script, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("script", ["report", "predict"])
+def test_a_folder_without_a_study_is_refused(script: str, tmp_path: Path) -> None:
+    arguments = [tmp_path] if script == "report" else [tmp_path / "x.png", "--from", tmp_path]
+    done = run_script(script, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")

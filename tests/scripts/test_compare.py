@@ -1,0 +1,258 @@
+"""Whole studies, small but real: real data, frameworks and Ray, real signals."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lenet.architecture import CLASS_NAMES
+from lenet.data import SHA256, cache_folder, load
+from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone, workers_of
+
+SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 2)
+# Long enough to be interrupted.
+LONG = ("--address", "local", "--limit-train", 6400, "--epochs", 4, "--seeds", 2)
+NOT_REPRODUCIBLE = "seconds|per_second|attempts"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of both frameworks, done once for the tests that only look."""
+    folder = tmp_path_factory.mktemp("study") / "results"
+    done = run_script("compare", *SMALL, "--seeds", 2, "--out", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder.parent / "stdout").write_text(done.stdout)
+    (folder.parent / "stderr").write_text(done.stderr)
+    return folder
+
+
+def runs_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "tables" / "runs.csv").set_index("run_id")
+
+
+def reproducible(folder: Path) -> pd.DataFrame:
+    runs = runs_of(folder)
+    return runs.drop(columns=runs.filter(regex=NOT_REPRODUCIBLE).columns)
+
+
+def test_the_folder_holds_what_it_promises(study: Path) -> None:
+    run_ids = {f"{name}-matched-seed{seed}" for name in ("keras", "torch") for seed in (0, 1)}
+    assert {path.stem for path in (study / "runs").glob("*.json")} == run_ids
+    tables = {f"{name}.{kind}" for name in ("runs", "epochs", "summary", "comparisons") for kind in ("csv", "parquet")}
+    assert {path.name for path in (study / "tables").iterdir()} == tables
+    assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg"}
+    assert (study / "report.html").stat().st_size < 5_000_000
+    for run_id in run_ids:
+        predictions = np.load(study / "predictions" / f"{run_id}.npy", allow_pickle=False)
+        assert (predictions.dtype, predictions.shape) == (np.uint8, (10_000,))
+        accuracy = (predictions == load().test_labels).mean()
+        assert accuracy == pytest.approx(runs_of(study).loc[run_id, "test_accuracy"], abs=1e-6)
+        weights = "best_model.weights.h5" if run_id.startswith("keras") else "best_model.pt"
+        assert (study / "checkpoints" / run_id / weights).stat().st_size > 44_426 * 4
+
+
+def test_matched_runs_of_a_seed_share_weights_and_order_and_end_alike(study: Path) -> None:
+    runs = runs_of(study)
+    for seed in (0, 1):
+        keras, torch = runs.loc[f"keras-matched-seed{seed}"], runs.loc[f"torch-matched-seed{seed}"]
+        assert keras["init_sha256"] == torch["init_sha256"]
+        assert keras["order_sha256"] == torch["order_sha256"]
+        assert keras["test_loss"] == pytest.approx(torch["test_loss"], rel=1e-3)
+    assert runs["init_sha256"].nunique() == runs["order_sha256"].nunique() == 2
+
+
+def test_the_clock_s_stages_add_up_and_the_environment_is_recorded(study: Path) -> None:
+    for path in (study / "runs").glob("*.json"):
+        record = json.loads(path.read_text())
+        clock = {name: value for name, value in record["clock"].items() if name != "train_cpu_seconds"}
+        assert sum(clock.values()) == pytest.approx(2 * clock["total_seconds"])
+        assert all(clock[f"{stage}_seconds"] > 0 for stage in ("import", "data", "build", "compile", "train", "eval"))
+        seen = record["environment"]
+        assert seen["flags"]["intra_op_threads"] == 1
+        assert seen["flags"]["tf32"] is False
+        assert seen["versions"].keys() >= {"python", "numpy"}
+        assert seen["cpu_model"]
+        assert seen["data_sha256"] == load().sha256
+
+
+def test_a_pipe_gets_one_plain_line_an_epoch_and_no_framework_noise(study: Path) -> None:
+    said, complained = ((study.parent / name).read_text() for name in ("stdout", "stderr"))
+    assert sum("  epoch " in line for line in said.splitlines()) == 8
+    assert complained == ""
+    assert not {"raylet", "oneDNN", "WARNING", "\x1b"} & set(said.replace("(", " ").split())
+    assert "[matched] Test accuracy: descriptive only" in said
+    assert said.splitlines()[-1].endswith("report.html")
+
+
+def test_the_same_command_again_does_nothing_and_leaves_the_tables(study: Path) -> None:
+    before = (study / "tables" / "runs.csv").read_bytes()
+    done = run_script("compare", *SMALL, "--seeds", 2, "--out", study)
+    assert done.returncode == 0
+    assert "  epoch " not in done.stdout
+    assert (study / "tables" / "runs.csv").read_bytes() == before
+
+
+def test_another_plan_in_the_folder_is_refused_with_the_difference(study: Path) -> None:
+    done = run_script("compare", "--address", "local", "--limit-train", 1280, "--epochs", 3, "--out", study)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "epochs was 2, now 3" in done.stderr
+
+
+def test_report_rebuilds_everything_from_the_records_alone(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    for made in ("tables", "plots"):
+        shutil.rmtree(copy / made)
+    (copy / "report.html").unlink()
+    done = run_script("report", copy)
+    assert done.returncode == 0, done.stderr
+    for table in ("runs", "epochs", "summary", "comparisons"):
+        assert (copy / "tables" / f"{table}.csv").read_bytes() == (study / "tables" / f"{table}.csv").read_bytes()
+    assert (copy / "report.html").exists()
+
+
+def test_a_truncated_record_is_named_skipped_and_done_anew(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    record = copy / "runs" / "torch-matched-seed1.json"
+    record.write_bytes(record.read_bytes()[:200])
+    reported = run_script("report", copy)
+    assert str(record) in reported.stdout
+    again = run_script("compare", *SMALL, "--seeds", 2, "--out", copy)
+    assert again.returncode == 0
+    assert f"{record} is skipped" in again.stdout
+    assert "1 run to do" in again.stdout
+    pd.testing.assert_frame_equal(reproducible(copy), reproducible(study))
+
+
+def test_more_seeds_top_up(study: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    done = run_script("compare", *SMALL, "--seeds", 3, "--out", copy)
+    assert done.returncode == 0
+    assert "2 runs to do" in done.stdout
+    assert set(runs_of(copy)["seed"]) == {0, 1, 2}
+    pd.testing.assert_frame_equal(reproducible(copy).query("seed < 2"), reproducible(study))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_predict_shows_both_frameworks_top_classes_of_a_picture(study: Path, tmp_path: Path, inverted: bool) -> None:
+    data = load()
+    trouser = data.test_images[int(np.flatnonzero(data.test_labels == CLASS_NAMES.index("Trouser"))[0])]
+    picture = Image.fromarray(255 - trouser if inverted else trouser).resize((280, 280)).convert("RGB")
+    path = tmp_path / f"trouser.{'jpg' if inverted else 'png'}"
+    picture.save(path)
+    done = run_script("predict", path, "--from", study)
+    assert (done.returncode, done.stderr) == (0, "")
+    keras, torch = done.stdout.splitlines()
+    assert keras.split()[:2] == ["Keras", "Trouser"]
+    assert torch.split()[:2] == ["PyTorch", "Trouser"]
+    assert keras.count("%") == torch.count("%") == 3
+
+
+def test_predict_refuses_what_is_no_picture(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("no picture")
+    done = run_script("predict", tmp_path / "x.png", "--from", study)
+    assert done.returncode == 2
+    assert "cannot be read as a PNG or JPEG image" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_run_killed_mid_epoch_is_retried_and_an_interrupted_study_resumes_to_the_same_tables(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    killed = start_script("compare", *LONG, "--out", whole)
+    said = read_until(killed, "keras-matched-seed0  epoch 1/4")
+    (victim,) = workers_of(killed, "keras-matched-seed0")
+    victim.kill()
+    said += finish(killed)
+    assert killed.returncode == 0, said
+    assert "keras-matched-seed0  its process died and it starts anew, attempt 2" in said
+    assert runs_of(whole)["attempts"].to_dict()["keras-matched-seed0"] == 2
+    assert len(runs_of(whole)) == 4
+
+    interrupted = start_script("compare", *LONG, "--out", parts)
+    said = read_until(interrupted, "epoch 4/4")
+    trainees = workers_of(interrupted)
+    interrupted.send_signal(signal.SIGINT)
+    said += finish(interrupted)
+    assert interrupted.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert wait_until_gone(trainees) == []
+    recorded = len(list((parts / "runs").glob("*.json"))) if (parts / "runs").exists() else 0
+    assert recorded < 4
+    again = run_script("compare", *LONG, "--out", parts)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{4 - recorded} run" in again.stdout
+    pd.testing.assert_frame_equal(reproducible(parts), reproducible(whole))
+
+
+def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(tmp_path: Path) -> None:
+    driver = start_script("compare", *LONG, "--out", tmp_path)
+    read_until(driver, "epoch 2/4")
+    second = run_script("compare", *LONG, "--out", tmp_path)
+    assert second.returncode == 2
+    assert f"is in use by process {driver.pid} on {os.uname().nodename} since" in second.stderr
+    trainees = workers_of(driver)
+    assert trainees
+    driver.kill()
+    finish(driver)
+    assert wait_until_gone(trainees) == []
+    again = start_script("compare", *LONG, "--out", tmp_path)
+    said = read_until(again, "runs to do")
+    again.send_signal(signal.SIGTERM)
+    assert f"over from process {driver.pid}" in said
+    finish(again)
+    assert again.returncode == 130
+
+
+def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_path: Path) -> None:
+    broken = tmp_path / "broken" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('this torch is broken on purpose')")
+    out = tmp_path / "out"
+    arguments = (*SMALL, "--seeds", 1, "--out", out)
+    done = run_script("compare", *arguments, PYTHONPATH=str(broken.parent))
+    assert done.returncode == 1
+    assert runs_of(out)["status"].to_dict() == {"keras-matched-seed0": "completed", "torch-matched-seed0": "failed"}
+    assert "Traceback" in done.stdout
+    assert "this torch is broken on purpose" in done.stdout
+    assert run_script("compare", *arguments).returncode == 1, "a failure stays until it is asked to be retried"
+    again = run_script("compare", *arguments, "--retry-failed")
+    assert again.returncode == 0, again.stdout
+    assert "1 run to do" in again.stdout
+    assert runs_of(out).loc["torch-matched-seed0", ["status", "attempts"]].tolist() == ["completed", 2]
+
+
+def test_gpus_that_are_not_there_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    done = run_script("compare", *SMALL, "--device", "gpu", "--threads", 64, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "each run needs 64 CPU(s) and 1 GPU(s) on one node" in done.stderr
+    assert "0 GPU(s)" in done.stderr
+
+
+def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    load()
+    source = next(f for f in (cache_folder(), Path("/usr/share/datasets/fashion-mnist")) if f.exists())
+    for name in SHA256:
+        shutil.copy(source / f"{name}.gz", tmp_path)
+    victim = tmp_path / "t10k-images-idx3-ubyte.gz"
+    victim.write_bytes(victim.read_bytes()[:-1000])
+    done = run_script("compare", *SMALL, "--data-dir", tmp_path, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{victim} is truncated or not gzip" in done.stderr
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch"])
+def test_one_run_by_hand(framework: str, tmp_path: Path) -> None:
+    done = run_script("train", framework, "--seed", 3, "--epochs", 1, "--limit-train", 640, "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{framework}-matched-seed3  epoch 1/1" in done.stdout
+    assert (tmp_path / "runs" / f"{framework}-matched-seed3.json").exists()
+    assert list((tmp_path / "checkpoints" / f"{framework}-matched-seed3").iterdir())
