@@ -59,7 +59,7 @@ def gpu_driver() -> str | None:
         return None
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     answer = subprocess.run(query, capture_output=True, text=True, check=False)
-    return answer.stdout.split("\n")[0].strip() or None
+    return answer.stdout.split("\n")[0].strip() or None if answer.returncode == 0 else None
 
 
 @cache

@@ -118,7 +118,7 @@ class Progress:
     def _shown(self, rows: list[_Row]) -> list[_Row]:
         if len(rows) <= LARGEST_TABLE:
             return rows
-        running = [row for row in rows if row.started is not None and row.ended is None]
+        running = [row for row in rows if row.started is not None and row.ended is None][:LARGEST_TABLE]
         latest = sorted((row for row in rows if row.ended is not None), key=lambda row: row.ended or 0)
         room = max(LARGEST_TABLE - len(running), 0)
         return latest[len(latest) - min(room, len(latest)) :] + running

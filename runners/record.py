@@ -103,6 +103,12 @@ class RunRecord(Frozen):
             raise BadInput(f"run_id {self.run_id!r} is not its spec's {self.spec.run_id!r}")
         return self
 
+    @model_validator(mode="after")
+    def _completed_is_whole(self) -> Self:
+        if self.status == "completed" and (self.clock is None or not self.epochs):
+            raise BadInput(f"{self.run_id} is completed but has no epochs or no clock")
+        return self
+
 
 @dataclass(frozen=True)
 class RunResult:

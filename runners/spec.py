@@ -34,8 +34,10 @@ class Contender(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
-        if not isinstance(value, str):
+        if isinstance(value, cls):
             return value
+        if not isinstance(value, str):
+            raise BadInput(f"a contender is written framework[:strategy[:replicas]], not {value!r}")
         framework, *rest = value.split(":")
         if framework not in FRAMEWORKS:
             raise BadInput(f"unknown framework {framework!r} in {value!r}: choose from {', '.join(FRAMEWORKS)}")

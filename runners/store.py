@@ -62,14 +62,14 @@ def lock(folder: Path) -> Iterator[str | None]:
         try:
             yield died
         finally:
-            holder.unlink()
+            holder.unlink(missing_ok=True)
 
 
 def _describe(holder: Path) -> str:
     try:
         who = json.loads(holder.read_text())
         return f"process {who['pid']} on {who['host']} since {who['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 
@@ -80,7 +80,7 @@ def read_study(folder: Path) -> Study | None:
         return None
     try:
         return Study.model_validate_json(path.read_bytes())
-    except (ValidationError, BadInput) as error:
+    except (OSError, ValidationError, BadInput) as error:
         raise BadInput(f"{path} is not a study of this version: {_one_line(error)}; use another --out") from error
 
 
@@ -90,7 +90,18 @@ def write_study(folder: Path, study: Study) -> None:
 
 
 def save_result(folder: Path, result: RunResult) -> None:
-    """Write a run's files, its record last: a run without a record was not done."""
+    """Write a run's files, its record last: a run without a record was not done.
+
+    Raises BadInput if they cannot be written, as on a full disk; what was there before is intact.
+    """
+    try:
+        _save(folder, result)
+    except OSError as error:
+        reason = f"{result.record.run_id} could not be recorded in {folder}: {error.strerror}"
+        raise BadInput(f"{reason}; earlier records are intact, mend that and repeat the command") from error
+
+
+def _save(folder: Path, result: RunResult) -> None:
     run_id, framework = result.record.run_id, result.record.spec.contender.framework
     if result.predictions is not None:
         buffer = io.BytesIO()
@@ -114,18 +125,25 @@ def read_records(folder: Path, plan: Plan) -> tuple[list[RunRecord], list[Unread
     for path in sorted((folder / RUNS).glob("*.json")):
         try:
             record = RunRecord.model_validate_json(path.read_bytes())
-        except (ValidationError, BadInput) as error:
+        except (OSError, ValidationError, BadInput) as error:
             unreadable.append(Unreadable(path, f"damaged, or no record: {_one_line(error)}"))
             continue
-        if record.run_id != path.stem or expected.get(path.stem) != record.spec:
+        if expected.get(path.stem) != record.spec:
             unreadable.append(Unreadable(path, "a record of another study"))
             continue
         records.append(record)
-    return sorted(records, key=lambda record: _place(plan, record.spec)), unreadable
+    place = {run_id: index for index, run_id in enumerate(_as_named(plan))}
+    return sorted(records, key=lambda record: place[record.run_id]), unreadable
 
 
-def _place(plan: Plan, spec: RunSpec) -> tuple[int, int, int]:
-    return plan.contenders.index(spec.contender), plan.tracks.index(spec.track), plan.seeds.index(spec.seed)
+def _as_named(plan: Plan) -> list[str]:
+    """Run ids by contender, track and seed, as the plan names them."""
+    seeds = {seed: index for index, seed in enumerate(plan.seeds)}
+
+    def place(spec: RunSpec) -> tuple[int, int, int]:
+        return plan.contenders.index(spec.contender), plan.tracks.index(spec.track), seeds[spec.seed]
+
+    return [spec.run_id for spec in sorted(run_specs(plan), key=place)]
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """A study: the grid of runs that a plan spans, in which order they go, and whether two plans are the same study."""
 
 import itertools
+from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -24,9 +25,9 @@ class Plan(Settings):
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
         for name, values in (("contender", self.contenders), ("track", self.tracks), ("seed", self.seeds)):
-            repeated = [str(value) for index, value in enumerate(values) if value in values[:index]]
-            if repeated:
-                raise BadInput(f"{name} {repeated[0]} is named twice: a run is counted once")
+            for value, times in Counter(values).items():
+                if times > 1:
+                    raise BadInput(f"{name} {value} is named twice: a run is counted once")
         return self
 
 
@@ -71,9 +72,10 @@ def continued(old: Study, new: Study) -> Study:
     ]
     if different:
         raise BadInput(f"this folder holds another study: {'; '.join(different)}; use another --out for a new one")
-    added = tuple(seed for seed in new.plan.seeds if seed not in old.plan.seeds)
+    begun = set(old.plan.seeds)
+    added = tuple(seed for seed in new.plan.seeds if seed not in begun)
     plan = old.plan.model_copy(update={"seeds": old.plan.seeds + added})
-    return old.model_copy(update={"plan": plan})
+    return old.model_copy(update={"plan": plan, "command": new.command if added else old.command})
 
 
 def _comparable(study: Study) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     p values of the metrics that are not primary are Holm-corrected, within their track and pair.
     """
     rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
 
 
 def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
@@ -61,7 +61,7 @@ def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, 
 
 
 def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> dict[str, Any]:
-    of_a, of_b = (runs.loc[runs["status"] == "completed", metric.name].astype(float) for runs in (runs_a, runs_b))
+    of_a, of_b = (_values(metric, runs) for runs in (runs_a, runs_b))
     if paired:
         both = of_a.index.intersection(of_b.index)
         of_a, of_b = of_a[both], of_b[both]
@@ -86,6 +86,12 @@ def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFr
         "verdict": judged.kind,
         "sentence": judged.sentence,
     }
+
+
+def _values(metric: Metric, runs: pd.DataFrame) -> pd.Series:
+    """Of the completed runs; a time of zero, as of a run of one step, has no ratio."""
+    values = runs.loc[runs["status"] == "completed", metric.name].astype(float)
+    return values[values > 0] if metric.ratio else values
 
 
 def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> int:

@@ -88,5 +88,5 @@ def _unusual_times(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
         if len(group) >= 5:
             flags = outliers([seconds for _, seconds in group])
             found += [run_id for (run_id, _), odd in zip(group, flags, strict=True) if odd]
-    advice = "kept in the means; was the machine doing something else?"
+    advice = "kept in the means; see what else its machine did, and repeat into another --out."
     return [f"Training time far from its group's ({', '.join(found)}): {advice}"] if found else []

@@ -59,7 +59,7 @@ def draw_all(epochs: pd.DataFrame, clocks: pd.DataFrame, folder: Path) -> list[P
 
 def learning_curves(epochs: pd.DataFrame, column: str, label: str) -> Figure:
     """Every run thin, their mean thick, and a band whose legend says what it is."""
-    figure = Figure(figsize=(4, 3.2), layout="constrained")
+    figure = Figure(figsize=(4, 3.4), layout="constrained")
     axes = figure.add_subplot()
     banded = False
     for name, colour, dash, runs in _groups(epochs):
@@ -73,7 +73,7 @@ def learning_curves(epochs: pd.DataFrame, column: str, label: str) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if column == "train_seconds":
         axes.set_ylim(bottom=0)
-    axes.legend()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, **COMPACT)
     return figure
 
 
@@ -112,12 +112,12 @@ def split_clock(clocks: pd.DataFrame) -> Figure:
 
 def _groups(epochs: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Label, colour, dash and rows of each contender and track."""
-    used: dict[str, int] = {}
+    parts = epochs["contender"].str.split(":")
+    variants = sorted(set(zip(epochs["track"], parts.str[1:].str.join(":"), strict=True)))
     tracks = epochs["track"].nunique()
     for (contender, track), rows in epochs.groupby(["contender", "track"], sort=False):
-        framework = str(contender).split(":")[0]
-        dash = DASHES[used.get(framework, 0) % len(DASHES)]
-        used[framework] = used.get(framework, 0) + 1
+        framework, _, strategy = str(contender).partition(":")
+        dash = DASHES[variants.index((track, strategy)) % len(DASHES)]
         yield f"{contender} {track}" if tracks > 1 else str(contender), COLOURS[framework], dash, rows
 
 

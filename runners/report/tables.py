@@ -54,6 +54,10 @@ EPOCH_COLUMNS = [
     "eval_seconds",
 ]
 SUMMARISED = [column for _, column, _ in MEANS]
+SUMMARY_COLUMNS = [
+    *("contender", "track", "n", "failed", "diverged", "oom"),
+    *(f"{column}_{figure}" for column in SUMMARISED for figure in ("mean", "sd", "ci95_low", "ci95_high")),
+]
 
 
 def runs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
@@ -87,7 +91,7 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
             row |= {f"{column}_mean": values.mean(), f"{column}_sd": values.std()}
             row |= {f"{column}_ci95_low": interval[0], f"{column}_ci95_high": interval[1]}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
 
 def write(table: pd.DataFrame, folder: Path, name: str) -> None:

@@ -1,0 +1,134 @@
+"""Made-up records, and results folders that hold them as real runs leave them."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from functools import partial
+
+import numpy as np
+import pytest
+
+from runners import store
+from runners.record import Clock, Environment, EpochRow, RunRecord, RunResult
+from runners.report.build import build
+from runners.spec import RunSpec
+from runners.study import Plan, Study, run_specs
+
+BEGUN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+COMMAND = "python scripts/compare.py keras torch --seeds 5 --out 'results/a & b'"
+ENVIRONMENT = Environment(
+    node="node-1",
+    os="Linux-6.1",
+    cpu_model="Made-up CPU",
+    cpu_cores=8,
+    memory_bytes=2**34,
+    versions={"python": "3.11.9", "numpy": "2.4.6"},
+    flags={"intra_op_threads": 1, "tf32": False},
+    git_commit="c0ffee" * 6 + "c0ff",
+    code_sha256="c" * 64,
+    data_sha256="d" * 64,
+    load_before=0.5,
+    load_after=1.5,
+)
+SCRIPT = "<script>alert('out of luck')</script>"
+TRACEBACK = f'Traceback (most recent call last):\n  File "train.py", line 7, in step\nRuntimeError: {SCRIPT}'
+
+
+def _record(contender="keras", seed=0, track="matched", *, status="completed", error=None, **given):
+    """A run with numbers of its own; `given` are its spec's settings and what `_row` and `_clock` are to say."""
+    settings = {name: given.pop(name) for name in list(given) if name in RunSpec.model_fields}
+    spec = RunSpec(contender=contender, seed=seed, track=track, **{"epochs": 2, **settings})
+    whole = {"run_id": spec.run_id, "spec": spec, "status": status, "error": error, "started_at": BEGUN}
+    if status in ("failed", "oom"):
+        return RunRecord(**whole, node="node-1")
+    rng = np.random.default_rng(list(spec.run_id.encode()))
+    rows = tuple(_row(epoch, rng, given) for epoch in range(1, spec.epochs + 1))
+    seen = {"node": "node-1", "init_sha256": "a1" * 32, "order_sha256": "b2" * 32 if track == "matched" else None}
+    return RunRecord(**whole, **seen, epochs=rows, clock=_clock(rows, given), environment=ENVIRONMENT)
+
+
+def _row(epoch, rng, given):
+    values = {
+        "train_loss": 0.6 / epoch + 0.02 * rng.random(),
+        "train_accuracy": 0.78 + 0.01 * epoch,
+        "test_loss": 0.5 / epoch + 0.05 * rng.random(),
+        "test_accuracy": 0.85 + 0.02 * rng.random(),
+        "learning_rate": 1e-3,
+        "train_seconds": 2 + 0.1 * rng.random(),
+        "eval_seconds": 0.25,
+    }
+    told = {name: given[name] for name in ("train_loss", "test_loss", "test_accuracy") if name in given}
+    return EpochRow(epoch=epoch, **{**values, **told})
+
+
+def _clock(rows, given):
+    stages = {
+        "startup_seconds": 1.0,
+        "import_seconds": 2.0,
+        "data_seconds": 0.5,
+        "build_seconds": 0.125,
+        "compile_seconds": 0.75,
+        "train_seconds": given.get("train_seconds", sum(row.train_seconds for row in rows)),
+        "eval_seconds": sum(row.eval_seconds for row in rows),
+        "checkpoint_seconds": 0.0625,
+        "other_seconds": 0.25,
+    }
+    return Clock(**stages, total_seconds=given.get("total_seconds", sum(stages.values())), train_cpu_seconds=4.0)
+
+
+def _plan(**given):
+    return Plan(**{"contenders": ("keras", "torch"), "tracks": ("matched",), "seeds": range(5), "epochs": 2, **given})
+
+
+def _study_folder(folder, contenders=("keras", "torch"), seeds=range(5), *, changed=None, left_out=(), **settings):
+    """A results folder with a record of every run, save for those `left_out`; `changed` run ids get what they map to.
+
+    Each change is the arguments by which `make_record` makes that run otherwise.
+    """
+    plan = _plan(contenders=contenders, seeds=seeds, **settings)
+    hashes = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
+    store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **hashes))
+    for spec in run_specs(plan):
+        if spec.run_id not in left_out:
+            given = {name: getattr(spec, name) for name in RunSpec.model_fields}
+            record = _record(**given, **(changed or {}).get(spec.run_id, {}))
+            store.save_result(folder, RunResult(record, predictions=np.zeros(10_000, np.uint8)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_record():
+    return _record
+
+
+@pytest.fixture(scope="session")
+def make_plan():
+    return _plan
+
+
+@pytest.fixture
+def study_folder(tmp_path):
+    return partial(_study_folder, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory):
+    """The report of a study with both tracks in which everything went wrong once."""
+    folder = _study_folder(
+        tmp_path_factory.mktemp("everything"),
+        tracks=("matched", "native"),
+        changed={
+            "torch-matched-seed3": {"status": "failed", "error": TRACEBACK},
+            "keras-native-seed1": {"status": "diverged", "error": "the loss is not finite", "test_loss": float("nan")},
+            "torch-native-seed2": {"status": "oom", "error": "OutOfMemoryError: 80 GiB"},
+        },
+        left_out=["torch-native-seed4"],
+    )
+    (folder / "runs" / "torch-native-seed4.json").write_text('{"run_id": "torch-nat')
+    report = build(folder)
+    assert Counter(record.status for record in report.records) == {
+        "completed": 16,
+        "failed": 1,
+        "diverged": 1,
+        "oom": 1,
+    }
+    return report

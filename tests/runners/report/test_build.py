@@ -1,0 +1,119 @@
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lenet.errors import BadInput
+from runners.report.build import build
+from runners.report.screen import show
+from runners.study import run_specs
+
+ROOT = Path(__file__).parents[3]
+FAILED = {"status": "failed", "error": "it broke"}
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def shown(report, width=120):
+    console = Console(file=StringIO(), width=width, soft_wrap=True)
+    show(report, console)
+    return console.file.getvalue()
+
+
+def test_a_report_is_all_the_promised_files(everything):
+    files = {str(path) for path in contents(everything.folder)}
+    tables = {f"tables/{n}.{e}" for n in ("runs", "epochs", "summary", "comparisons") for e in ("csv", "parquet")}
+    assert tables | {"report.html", "study.json", "plots/test_accuracy.png", "plots/test_accuracy.svg"} <= files
+
+
+def test_a_second_report_of_the_same_records_is_the_same_to_the_byte(everything):
+    before = contents(everything.folder)
+    again = build(everything.folder)
+    assert again.notices == everything.notices
+    assert contents(everything.folder) == before
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"holds no study\.json; name the --out folder of scripts/compare\.py"):
+        build(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_that_are_skipped_or_missing_are_told(everything):
+    path = everything.folder / "runs" / "torch-native-seed4.json"
+    assert everything.notices[0].startswith(f"{path} was skipped (damaged, or no record: ")
+    assert everything.notices[1].startswith("1 run(s) of the plan have no record yet")
+
+
+def test_contenders_and_tracks_stand_in_the_order_in_which_they_were_named(everything):
+    plan = everything.study.plan
+    assert plan.contenders[0] != run_specs(plan)[0].contender  # the runs went in another
+    named = [("keras", "matched"), ("keras", "native"), ("torch", "matched"), ("torch", "native")]
+    assert list(zip(everything.summary["contender"], everything.summary["track"], strict=True)) == named
+
+
+def test_what_ended_otherwise_than_completed_is_unsuccessful(everything):
+    ended = {record.run_id: record.status for record in everything.unsuccessful}
+    assert ended == {"torch-matched-seed3": "failed", "keras-native-seed1": "diverged", "torch-native-seed2": "oom"}
+
+
+def test_a_plot_of_an_earlier_report_does_not_outlive_its_runs(study_folder):
+    folder = study_folder(seeds=[0], changed={f"{name}-matched-seed0": FAILED for name in ("keras", "torch")})
+    (folder / "plots").mkdir()
+    (folder / "plots" / "test_accuracy.png").write_bytes(b"of a run since done again")
+    report = build(folder)
+    assert report.plots == ()
+    assert list((folder / "plots").iterdir()) == []
+    assert "No run has completed." in report.page.read_text()
+
+
+@pytest.mark.parametrize("absent", [{"epochs": []}, {"clock": None}])
+def test_a_completed_run_without_its_numbers_does_not_cost_the_report(study_folder, absent):
+    folder = study_folder(seeds=[0])
+    path = folder / "runs" / "torch-matched-seed0.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **absent}))
+    assert build(folder).page.exists()
+
+
+def test_diverged_runs_are_drawn_nowhere(study_folder):
+    assert build(study_folder(("keras",), [0], changed={"keras-matched-seed0": {"status": "diverged"}})).plots == ()
+
+
+def test_a_study_begun_a_moment_ago_has_a_report(study_folder):
+    folder = study_folder(left_out=[f"{name}-matched-seed{seed}" for name in ("keras", "torch") for seed in range(5)])
+    report = build(folder)
+    assert report.notices == ("10 run(s) of the plan have no record yet; repeat the command to do them.",)
+    assert "no verdict with 0 seeds" in shown(report)
+
+
+def test_one_contender_alone_is_compared_with_nothing(study_folder):
+    report = build(study_folder(("keras",), [0], changed={"keras-matched-seed0": FAILED}))
+    assert len(report.comparisons) == 0
+    assert "One contender alone: nothing is compared." in report.page.read_text()
+
+
+def test_the_screen_shows_verdicts_then_means_then_notices_then_the_page(everything):
+    text = shown(everything)
+    sentences = [f"[{row.track}] {row.sentence}\n" for row in everything.comparisons.itertuples()]
+    notes = [f"note: {notice}\n" for notice in everything.notices]
+    places = [text.index(part) for part in (*sentences, "mean ± SD over runs", *notes, f"{everything.page}\n")]
+    assert places == sorted(places)
+    assert "4, 1 failed" in text
+
+
+def test_a_report_loads_no_framework_and_no_ray(study_folder):
+    folder = study_folder(seeds=[0])
+    code = (
+        "import sys; from pathlib import Path; from runners.report.build import build; "
+        "from runners.report import screen; print(len(build(Path(sys.argv[1])).plots)); "
+        "print(*{'keras', 'tensorflow', 'torch', 'jax', 'ray'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(folder)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("5\n\n", "", 0)

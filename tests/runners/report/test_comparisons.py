@@ -1,0 +1,191 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from runners.report.comparisons import comparisons_table
+from runners.report.tables import runs_table
+
+METRICS = ["test_accuracy", "train_seconds", "total_seconds"]
+ACCURACIES = {
+    "keras": [0.893, 0.889, 0.902, 0.897, 0.885, 0.891, 0.899, 0.888],
+    "torch": [0.887, 0.891, 0.894, 0.890, 0.884, 0.886, 0.901, 0.882],
+}
+SECONDS = {
+    "keras": [30.1, 31.4, 29.9, 30.6, 33.0, 30.4, 31.1, 30.0],
+    "torch": [29.0, 30.9, 30.2, 29.8, 30.1, 30.6, 29.9, 28.8],
+}
+TOTALS = {"keras": np.array(SECONDS["keras"]) + 9.5, "torch": np.array(SECONDS["torch"]) + 6.0}
+
+
+@pytest.fixture
+def study(make_record, make_plan):
+    """The comparisons of runs whose numbers are above; `changed` maps a contender and seed to another ending."""
+
+    def compared(seeds=None, track="matched", contenders=("keras", "torch"), changed=None, **plan):
+        records = [
+            make_record(
+                contender, seed, track, **{**numbers(contender, seed), **(changed or {}).get((contender, seed), {})}
+            )
+            for contender in contenders
+            for seed in (seeds or {}).get(contender, range(8))
+        ]
+        return comparisons_table(runs_table(records), make_plan(contenders=contenders, tracks=(track,), **plan))
+
+    return compared
+
+
+def numbers(contender, seed):
+    return {
+        "test_accuracy": ACCURACIES[contender][seed],
+        "train_seconds": SECONDS[contender][seed],
+        "total_seconds": TOTALS[contender][seed],
+    }
+
+
+def of(table, metric="test_accuracy"):
+    return table.set_index("metric").loc[metric]
+
+
+def test_every_pair_is_compared_on_every_metric_the_primary_one_first(make_plan):
+    plan = make_plan(contenders=("torch", "keras", "keras:mirrored:2"), tracks=("native", "matched"))
+    table = comparisons_table(runs_table([]), plan)
+    pairs = [("torch", "keras"), ("torch", "keras:mirrored:2"), ("keras", "keras:mirrored:2")]
+    expected = [(track, *pair, metric) for track in ("native", "matched") for pair in pairs for metric in METRICS]
+    assert list(table[["track", "a", "b", "metric"]].itertuples(index=False, name=None)) == expected
+
+
+def test_one_contender_is_compared_with_nothing(study):
+    table = study(contenders=("keras",))
+    assert len(table) == 0
+    assert list(table.columns)[:3] == ["metric", "a", "b"]
+
+
+def test_matched_runs_pair_by_the_seeds_that_both_have(study):
+    row = of(study({"keras": [0, 1, 2, 3, 4, 6], "torch": [7, 6, 4, 3, 2, 1]}))
+    both = [1, 2, 3, 4, 6]
+    a, b = (np.array(ACCURACIES[name])[both] for name in ("keras", "torch"))
+    test = stats.ttest_rel(a, b)
+    assert (row["n"], row["paired"]) == (5, True)
+    assert row["difference"] == pytest.approx((a - b).mean())
+    assert (row["ci95_low"], row["ci95_high"]) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert (row["ci90_low"], row["ci90_high"]) == pytest.approx(tuple(test.confidence_interval(0.90)))
+    assert row["p_difference"] == pytest.approx(test.pvalue)
+
+
+def test_native_runs_do_not_pair_and_all_of_them_count(study):
+    row = of(study({"keras": range(6), "torch": range(2, 8)}, track="native"))
+    test = stats.ttest_ind(ACCURACIES["keras"][:6], ACCURACIES["torch"][2:], equal_var=False)
+    assert (row["n"], row["paired"]) == (6, False)
+    assert pd.isna(row["wins"])
+    assert row["difference"] == pytest.approx(np.mean(ACCURACIES["keras"][:6]) - np.mean(ACCURACIES["torch"][2:]))
+    assert (row["ci95_low"], row["ci95_high"]) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert row["p_difference"] == pytest.approx(test.pvalue)
+
+
+def test_native_and_matched_runs_are_never_mixed(make_record, make_plan):
+    records = [make_record("keras", 0, "matched"), make_record("torch", 0, "native")]
+    table = comparisons_table(runs_table(records), make_plan(tracks=("matched", "native")))
+    assert list(table["n"]) == [0] * 6
+    assert table["difference"].isna().all()
+
+
+def test_a_time_is_compared_as_a_ratio(study):
+    row = of(study(), "train_seconds")
+    logs = np.log(SECONDS["keras"]) - np.log(SECONDS["torch"])
+    interval = stats.t.interval(0.95, 7, logs.mean(), stats.sem(logs))
+    assert row["difference"] == pytest.approx(np.exp(logs.mean()))
+    assert (row["ci95_low"], row["ci95_high"]) == pytest.approx(tuple(np.exp(interval)))
+    assert row["margin"] == 1.05
+
+
+def test_only_the_secondary_p_values_are_holm_corrected(study):
+    table = study()
+    raw = {"train_seconds": SECONDS, "total_seconds": TOTALS}
+    p = {name: stats.ttest_rel(np.log(of_["keras"]), np.log(of_["torch"])).pvalue for name, of_ in raw.items()}
+    smaller, larger = sorted(p, key=p.get)
+    assert of(table, smaller)["p_difference"] == pytest.approx(min(1, 2 * p[smaller]))
+    assert of(table, larger)["p_difference"] == pytest.approx(max(p[larger], 2 * p[smaller]))
+    alone = stats.ttest_rel(ACCURACIES["keras"], ACCURACIES["torch"]).pvalue
+    assert of(table)["p_difference"] == pytest.approx(alone)
+
+
+def test_a_correction_stays_within_its_pair_and_track(study, make_record, make_plan):
+    both = []
+    for track in ("matched", "native"):
+        for name in ("keras", "torch"):
+            for seed in range(8):
+                both.append(make_record(name, seed, track, train_seconds=SECONDS[name][seed], total_seconds=50 + seed))
+    together = comparisons_table(runs_table(both), make_plan(tracks=("matched", "native")))
+    alone = comparisons_table(runs_table(both), make_plan(tracks=("matched",)))
+    assert together["p_difference"][:3].equals(alone["p_difference"])
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "oom"])
+def test_a_run_that_did_not_complete_is_in_no_mean_and_its_seed_in_no_pair(study, status):
+    row = of(study(changed={("keras", 2): {"status": status}}))
+    rest = [seed for seed in range(8) if seed != 2]
+    assert row["n"] == 7
+    assert row["difference"] == pytest.approx(np.mean([ACCURACIES["keras"][s] - ACCURACIES["torch"][s] for s in rest]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("changed", "more_wins"),
+    [
+        ({}, 0),
+        ({("keras", 0): {"status": "failed"}}, {"test_accuracy": -1}),  # keras is ahead at seed 0, and slower
+        ({("torch", 1): {"status": "diverged"}}, 1),  # keras is behind at seed 1, and slower
+        ({("keras", 1): {"status": "oom"}}, 0),  # lost already
+        ({("keras", 0): {"status": "failed"}, ("torch", 0): {"status": "failed"}}, {"test_accuracy": -1}),  # a tie
+    ],
+    ids=["none fails", "a fails where it won", "b fails where it won", "a fails where it lost", "both fail"],
+)
+def test_in_wins_a_run_that_did_not_complete_is_a_loss(study, metric, changed, more_wins):
+    values = {"test_accuracy": ACCURACIES, "train_seconds": SECONDS, "total_seconds": TOTALS}[metric]
+    a, b = np.array(values["keras"]), np.array(values["torch"])
+    won = (a > b if metric == "test_accuracy" else a < b).sum()
+    more = more_wins if isinstance(more_wins, int) else more_wins.get(metric, 0)
+    assert of(study(changed=changed), metric)["wins"] == won + more
+
+
+def test_a_run_that_was_never_done_is_no_loss(study):
+    assert of(study({"keras": range(1, 8)}))["wins"] == of(study())["wins"] - 1
+
+
+def test_a_time_that_was_too_short_to_measure_does_not_cost_the_others(study):
+    table = study(changed={("keras", 0): {"train_seconds": 0.0}})
+    assert of(table)["n"] == of(table, "total_seconds")["n"] == 8
+
+
+@pytest.mark.parametrize("track", ["matched", "native"])
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_too_few_runs_carry_no_verdict(study, track, n):
+    table = study({"keras": range(n), "torch": range(n)}, track=track)
+    assert list(table["n"]) == [n] * 3
+    assert list(table["verdict"]) == ["descriptive"] * 3
+    assert all(f"no verdict with {n} seed" in sentence for sentence in table["sentence"])
+    intervals = table[["ci95_low", "ci95_high", "ci90_low", "ci90_high", "p_difference", "p_equivalence"]]
+    assert intervals.isna().all(axis=None) == (n < 2)
+    assert table["difference"].isna().all() == (n == 0)
+
+
+def test_one_side_without_a_completed_run_is_told_without_a_number(study):
+    row = of(study(changed={("torch", seed): {"status": "failed"} for seed in range(8)}))
+    assert (row["n"], row["wins"], row["verdict"]) == (0, 8, "descriptive")
+    assert pd.isna(row["difference"])
+
+
+def test_the_margins_are_those_declared_in_the_plan(study):
+    strict, lax = study(accuracy_margin=0.004, time_margin=1.01), study(accuracy_margin=0.02, time_margin=1.25)
+    assert list(strict["margin"]) == [0.004, 1.01, 1.01]
+    assert list(lax["margin"]) == [0.02, 1.25, 1.25]
+    assert list(lax["verdict"]) == ["equivalent"] * 3
+    assert "equivalent" not in list(strict["verdict"])
+    assert "margin of 0.4 percentage points" in of(strict)["sentence"]
+
+
+def test_the_sentence_names_the_contenders_and_the_verdict(study):
+    row = of(study(), "total_seconds")
+    assert row["verdict"] == "better"
+    assert row["sentence"].startswith("Total time: torch is better; keras is ")

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+from runners.report.notices import notices
+from runners.store import Unreadable
+
+
+@pytest.fixture
+def clean(make_record, make_plan):
+    """A plan and records of which there is nothing to say."""
+
+    def of(seeds=5, **given):
+        plan = make_plan(seeds=range(seeds), **given)
+        return plan, [make_record(name, seed, **given) for seed in range(seeds) for name in ("keras", "torch")]
+
+    return of
+
+
+def changed(records, run_id, **update):
+    return [r.model_copy(update=update) if r.run_id == run_id else r for r in records]
+
+
+def elsewhere(record, **update):
+    return record.model_copy(update={"environment": record.environment.model_copy(update=update)})
+
+
+def test_a_clean_study_gets_no_notice(clean):
+    assert notices(*clean(), []) == []
+
+
+def test_a_file_that_is_no_record_is_named_with_its_path_and_reason(clean):
+    found = notices(*clean(), [Unreadable(Path("results/runs/x.json"), "damaged")])
+    assert found == ["results/runs/x.json was skipped (damaged); delete it and repeat the command."]
+
+
+def test_missing_runs_are_counted_and_the_command_does_them(clean):
+    plan, records = clean()
+    assert notices(plan, records[:-3], []) == [
+        "3 run(s) of the plan have no record yet; repeat the command to do them."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "next_step"),
+    [
+        ("failed", "read its error below, mend the cause, and repeat the command with --retry-failed."),
+        ("oom", "free memory or lower --batch-size, and repeat the command with --retry-failed."),
+        ("diverged", "a smaller --learning-rate usually helps."),
+    ],
+)
+def test_runs_that_did_not_complete_are_counted_and_named(clean, status, next_step):
+    plan, records = clean()
+    records = changed(changed(records, "keras-matched-seed1", status=status), "torch-matched-seed3", status=status)
+    (notice,) = notices(plan, records, [])
+    assert notice.startswith(f"2 run(s) {status} (keras-matched-seed1, torch-matched-seed3): ")
+    assert notice.endswith(next_step)
+
+
+def test_a_run_done_anew_is_named(clean):
+    plan, records = clean()
+    (notice,) = notices(plan, changed(records, "keras-matched-seed1", attempts=2), [])
+    assert "done anew (keras-matched-seed1)" in notice
+    assert "times are those of the last attempt alone" in notice
+    assert "see Ray's worker logs" in notice
+
+
+@pytest.mark.parametrize(("seeds", "noted"), [(1, True), (4, True), (5, False)])
+def test_fewer_than_five_seeds_carry_no_verdict(clean, seeds, noted):
+    sentence = f"{seeds} seed(s) carry no verdict; repeat the command with --seeds 5 or more to top up."
+    assert notices(*clean(seeds), []) == ([sentence] if noted else [])
+
+
+def test_part_of_the_data_is_told(clean):
+    assert notices(*clean(limit_train=6_000), []) == [
+        "Only 6000 of 60000 training images were used; leave --limit-train out for all."
+    ]
+
+
+@pytest.mark.parametrize(("load", "noted"), [(8.9, False), (9.1, True)])
+def test_a_machine_with_more_work_than_cores_is_named(clean, load, noted):
+    plan, (first, *rest) = clean()
+    found = notices(plan, [elsewhere(first, load_before=load), *rest], [])
+    assert found == (["node-1 had more work than cores; repeat on an idle machine to trust the times."] * noted)
+
+
+@pytest.mark.parametrize("update", [{"cpu_model": "Another CPU"}, {"cpu_cores": 16}, {"gpu_model": "Another GPU"}])
+def test_a_change_of_hardware_is_flagged(clean, update):
+    plan, (first, *rest) = clean()
+    (notice,) = notices(plan, [elsewhere(first, **update), *rest], [])
+    assert notice == "The runs saw 2 kinds of machine; compare times within one kind only."
+
+
+def test_another_node_of_the_same_kind_is_no_change_of_hardware(clean):
+    plan, (first, *rest) = clean()
+    assert notices(plan, [elsewhere(first, node="node-2"), *rest], []) == []
+
+
+def test_a_training_time_far_from_its_group_s_is_named(clean, make_record):
+    plan, records = clean()
+    slow = make_record("torch", 4, train_seconds=60.0)
+    (notice,) = notices(plan, [*records[:-1], slow], [])
+    assert notice.startswith("Training time far from its group's (torch-matched-seed4): kept in the means; ")
+
+
+def test_a_time_is_unusual_only_among_its_own_contender_and_track(clean, make_record):
+    plan, records = clean()
+    slower = [make_record("torch", seed, train_seconds=60.0 + seed) for seed in range(5)]
+    assert notices(plan, [*records[::2], *slower], []) == []
+
+
+def test_each_weakness_has_a_notice_of_its_own(clean):
+    plan, records = clean(4, limit_train=6_000)
+    records = changed(records, "keras-matched-seed1", status="failed")
+    assert len(notices(plan, records[:-1], [Unreadable(Path("x.json"), "damaged")])) == 5
+
+
+def test_no_records_at_all_are_missing_runs(make_plan):
+    assert notices(make_plan(), [], []) == ["10 run(s) of the plan have no record yet; repeat the command to do them."]

@@ -1,0 +1,142 @@
+import base64
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+VOID = {"meta", "img", "br"}
+TRACEBACK = "Traceback (most recent call last):"
+
+
+class Page(HTMLParser):
+    """A page taken apart: its tags with their attributes, its text, and whether every tag is closed in its turn."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.open = [], [], []
+        self.feed(text)
+        self.close()
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def source(everything):
+    return everything.page.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(source)
+
+
+def test_the_page_is_whole_html_that_says_its_language(page, source):
+    assert page.open == []
+    assert source.startswith("<!doctype html>")
+    assert page.of("html") == [{"lang": "en"}]
+    assert "<title>Level Field: keras against torch</title>" in source
+
+
+def test_the_page_needs_nothing_but_itself(page, source):
+    for name in ("src", "href", "srcset", "data", "action", "poster"):
+        links = [attributes[name] for _, attributes in page.tags if name in attributes]
+        assert all(link.startswith(("data:", "#")) for link in links)
+    assert "url(" not in source
+    assert "@import" not in source
+    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+
+
+def test_the_page_is_small_enough_to_mail(everything):
+    assert everything.page.stat().st_size < 5_000_000
+
+
+def test_every_plot_is_embedded_and_described(everything, page):
+    images = page.of("img")
+    embedded = [base64.b64decode(image["src"].removeprefix("data:image/svg+xml;base64,")) for image in images]
+    assert embedded == [path.with_suffix(".svg").read_bytes() for path in everything.plots]
+    assert len({image["alt"] for image in images}) == len(everything.plots)
+    assert all(len(image["alt"]) > 20 for image in images)
+
+
+def test_an_error_message_cannot_bring_code_into_the_page(source):
+    assert "<script" not in source
+    assert html.escape("<script>alert('out of luck')</script>") in source.replace("&#39;", "&#x27;")
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "oom"])
+def test_each_run_that_did_not_complete_is_listed_with_its_error(everything, page, status):
+    (record,) = [record for record in everything.unsuccessful if record.status == status]
+    heading = f"{record.run_id}: {status} after 1 attempt(s), seed {record.spec.seed}"
+    assert f"{heading} {' '.join(record.error.split())}" in page.text
+
+
+def test_a_traceback_keeps_its_lines(source):
+    assert f"<pre>{TRACEBACK}\n  File &#34;train.py&#34;, line 7, in step\n" in source
+
+
+def test_every_verdict_and_notice_is_there(everything, page):
+    assert len(everything.comparisons) == 6
+    for told in (*everything.comparisons["sentence"], *everything.notices):
+        assert told in page.text
+
+
+def test_verdicts_come_before_notices_and_those_before_the_rest(everything, page):
+    parts = [*everything.comparisons["sentence"], everything.notices[0], "What was compared", "Summary", "Plots"]
+    places = [page.text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_the_command_that_reproduces_the_study_is_there(everything, page, source):
+    assert "python scripts/compare.py keras torch --seeds 5 --out 'results/a & b'" in page.text
+    assert "a &amp; b" in source
+    assert f"Begun 2026-03-01 09:30 UTC, code at commit {everything.study.git_commit}" in page.text
+
+
+def test_what_was_compared_is_described(page):
+    assert "keras, torch" in page.text
+    assert "for 2 epochs at batch size 128 with Adam at 0.001, over 5 seed(s), on CPUs, 1 thread(s) a run" in page.text
+    assert "0.5 percentage points of accuracy, 5 % of time" in page.text
+    assert "matched : both start from the same weights" in page.text
+    assert "native : each framework as its own documentation teaches it" in page.text
+
+
+def test_counts_of_runs_stand_beside_the_means(page):
+    assert "4, 1 failed" in page.text
+    assert "4, 1 diverged" in page.text
+    assert "3, 1 oom" in page.text
+
+
+def test_the_means_are_those_of_the_summary(everything, page):
+    row = everything.summary.iloc[0]
+    assert f"{row['test_accuracy_mean']:.4f} ± {row['test_accuracy_sd']:.4f}" in page.text
+
+
+def test_every_run_has_a_row(everything, source):
+    table = source[source.index('<h2 id="runs">') : source.index('<h2 id="failures">')]
+    assert re.findall(r"<tr><td[^>]*>([^<]+)</td><td[^>]*>(\w+)</td>", table) == [
+        (record.run_id, record.status) for record in everything.records
+    ]
+
+
+def test_numbers_that_are_not_there_are_dashes_and_never_nan(page):
+    assert "torch-matched-seed3 failed 1 - - - - - -" in page.text
+    assert re.search(r"\b(nan|none)\b", page.text.replace("none used", ""), re.IGNORECASE) is None
+
+
+def test_machine_and_software_are_there(page):
+    for fact in ("Made-up CPU, 8 cores, 16 GiB", "version of numpy 2.4.6", "SHA-256 of the data dddddddddddd"):
+        assert fact in page.text
