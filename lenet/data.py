@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import tempfile
 import urllib.request
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +78,7 @@ def load(data_dir: Path | None = None) -> FashionMnist:
     for place, fetch in _places():
         try:
             return fetch()
-        except (OSError, DataError, subprocess.SubprocessError) as error:
+        except (OSError, HTTPException, DataError, subprocess.SubprocessError) as error:
             failures.append(f"  {place}: {error}")
     raise DataError(
         "Fashion-MNIST was not found. Tried, in this order:\n"
@@ -130,7 +132,7 @@ def _decompressed(path: Path) -> bytes:
             return path.read_bytes()
         with gzip.open(path) as file:
             return file.read()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is truncated or not gzip ({error}); delete it and fetch it again") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error

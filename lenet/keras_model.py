@@ -28,7 +28,9 @@ def build_model() -> keras.Sequential:
 def get_weights(model: keras.Model) -> Weights:
     """The parameters in neutral layout, which is Keras's own; raises ValueError if they are not the layer table's."""
     weights = {
-        f"{layer.name}/{variable.name}": np.array(variable) for layer in model.layers for variable in layer.weights
+        f"{layer.name}/{variable.name}": np.array(keras.ops.convert_to_numpy(variable))
+        for layer in model.layers
+        for variable in layer.weights
     }
     return check_weights(weights)
 

@@ -58,10 +58,10 @@ class Contender(Frozen):
 class Adam(Frozen):
     """Adam's hyper-parameters in matched (Keras's defaults); native takes over the learning rate only."""
 
-    learning_rate: float = Field(default=1e-3, gt=0)
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    beta_1: float = Field(default=0.9, ge=0, lt=1)
+    beta_2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-7, gt=0, allow_inf_nan=False)
 
 
 class Settings(Frozen):

@@ -1,0 +1,31 @@
+import pytest
+
+from lenet import data
+from runners import registry
+from runners.spec import RunSpec
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist():
+    return data.load()
+
+
+@pytest.fixture(scope="session")
+def keras_runner():
+    """Set up as for a matched run on one thread; TensorFlow takes these settings only once in a process."""
+    runner = registry.load_runner("keras")
+    runner.configure(RunSpec(contender="keras"))
+    return runner
+
+
+@pytest.fixture
+def torch_runner():
+    """Set up as for a matched run on one thread; flushed denormals would disturb Hypothesis elsewhere."""
+    runner = registry.load_runner("torch")
+    import torch
+
+    threads = torch.get_num_threads()
+    runner.configure(RunSpec(contender="torch"))
+    yield runner
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)

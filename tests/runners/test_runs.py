@@ -1,0 +1,431 @@
+"""Whole runs, each framework in a fresh process as it is when a study places it."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet.data import scale
+from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from lenet.errors import BadInput
+from runners.record import RunRecord
+from runners.registry import FRAMEWORKS
+from runners.run import failure
+from runners.spec import RunSpec
+
+SMALL = {"limit_train": 1_280, "epochs": 2}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one run left behind."""
+
+    record: RunRecord
+    told: list[int]  # the epochs that were reported while it ran
+    predictions: np.ndarray | None
+    checkpoint: Path
+    modules: set[str]  # all that its process had imported at the end
+
+
+def do(folder, *specs, test_images=10_000):
+    command = [sys.executable, str(Path(__file__).with_name("one_process.py")), str(folder), str(test_images)]
+    subprocess.run([*command, *(spec.model_dump_json() for spec in specs)], check=True, timeout=300)
+    modules = set(json.loads((folder / "modules.json").read_text()))
+    return [left_behind(folder / str(number), spec, modules) for number, spec in enumerate(specs)]
+
+
+def left_behind(place, spec, modules):
+    predictions = place / "predictions.npy"
+    return Done(
+        record=RunRecord.model_validate_json((place / "record.json").read_text()),
+        told=json.loads((place / "told.json").read_text()),
+        predictions=np.load(predictions) if predictions.exists() else None,
+        checkpoint=place / FRAMEWORKS[spec.contender.framework].checkpoint,
+        modules=modules,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Does a small run once: `done("keras", "matched")`."""
+
+    @cache
+    def once(framework, track):
+        threads = 1 if track == "matched" else 2
+        spec = RunSpec(contender=framework, track=track, threads=threads, **SMALL)
+        (result,) = do(tmp_path_factory.mktemp(f"{framework}-{track}"), spec)
+        return result
+
+    return once
+
+
+@pytest.fixture(params=["matched", "native"])
+def track(request):
+    return request.param
+
+
+@pytest.fixture(params=["keras", "torch"])
+def framework(request):
+    return request.param
+
+
+@pytest.fixture
+def runner(request, framework):
+    return request.getfixturevalue(f"{framework}_runner")
+
+
+@pytest.fixture
+def small_run(done, framework, track):
+    return done(framework, track)
+
+
+# What a run leaves behind
+
+
+def test_a_run_completes(small_run, framework, track):
+    record = small_run.record
+    assert (record.status, record.error, record.attempts) == ("completed", None, 1)
+    assert record.run_id == f"{framework}-{track}-seed0"
+    assert timedelta() < datetime.now(UTC) - record.started_at < timedelta(hours=1)
+
+
+def test_rows_count_from_one_and_each_is_reported(small_run):
+    assert [row.epoch for row in small_run.record.epochs] == small_run.told == [1, 2]
+
+
+def test_the_network_learns(small_run):
+    first, last = small_run.record.epochs
+    assert last.train_loss < first.train_loss < 2.4
+    assert last.test_loss < first.test_loss
+    assert 0.3 < last.test_accuracy < 0.8
+    assert first.learning_rate == last.learning_rate == pytest.approx(1e-3)
+
+
+def test_predictions_are_those_of_the_last_row(small_run, fashion_mnist):
+    predictions = small_run.predictions
+    assert (predictions.dtype, predictions.shape) == (np.uint8, (10_000,))
+    accuracy = np.mean(predictions == fashion_mnist.test_labels)
+    assert accuracy == pytest.approx(small_run.record.epochs[-1].test_accuracy, abs=1e-6)
+
+
+def test_the_best_weights_load_back_as_probabilities(small_run, runner, fashion_mnist):
+    probabilities = runner.predict(small_run.checkpoint, scale(fashion_mnist.test_images))
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (10_000, 10))
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    best = min(small_run.record.epochs, key=lambda row: row.test_loss)
+    of_the_label = probabilities[np.arange(10_000), fashion_mnist.test_labels]
+    assert -np.log(of_the_label).mean() == pytest.approx(best.test_loss, rel=1e-4)
+    assert np.mean(probabilities.argmax(axis=1) == fashion_mnist.test_labels) == pytest.approx(
+        best.test_accuracy, abs=2e-4
+    )
+
+
+def test_the_clock_s_stages_are_all_there_and_add_up(small_run):
+    clock = small_run.record.clock
+    stages = clock.model_dump(exclude={"total_seconds", "train_cpu_seconds"})
+    assert min(stages.values()) > 0, stages
+    assert sum(stages.values()) == pytest.approx(clock.total_seconds)
+    rows = small_run.record.epochs
+    assert clock.train_seconds == pytest.approx(sum(row.train_seconds for row in rows))
+    assert clock.eval_seconds == pytest.approx(sum(row.eval_seconds for row in rows))
+    assert clock.train_cpu_seconds > 0
+
+
+def test_the_first_step_with_its_tracing_is_not_in_the_training_time(done, track):
+    clock = done("keras", track).record.clock
+    assert clock.compile_seconds > clock.train_seconds / 19  # what each of the other steps took
+
+
+def test_the_threads_in_force_are_those_asked_for(small_run):
+    flags, threads = small_run.record.environment.flags, small_run.record.spec.threads
+    assert flags["intra_op_threads"] == flags["inter_op_threads"] == threads
+
+
+def test_the_record_names_the_software_and_the_data(small_run, framework, fashion_mnist):
+    environment = small_run.record.environment
+    expected = {"keras": {"tensorflow", "keras"}, "torch": {"torch"}}[framework]
+    assert {"python", "numpy"} | expected <= set(environment.versions)
+    assert environment.data_sha256 == fashion_mnist.sha256
+    assert environment.gpu_model is None
+
+
+def test_a_run_loads_its_own_framework_only_and_never_ray(small_run, framework):
+    other = {"keras": "torch", "torch": "tensorflow"}[framework]
+    assert small_run.modules.isdisjoint({other, "ray"} | ({"keras"} if framework == "torch" else set()))
+
+
+# Matched
+
+
+def test_matched_runs_start_from_the_drawn_weights(done, framework):
+    assert done(framework, "matched").record.init_sha256 == weights_sha256(initial_weights(0))
+
+
+def test_matched_runs_are_fed_the_drawn_orders(done, framework):
+    assert done(framework, "matched").record.order_sha256 == orders_sha256(batch_orders(0, 2, 1_280))
+
+
+def test_native_runs_start_from_weights_and_orders_of_their_own(done, framework):
+    record = done(framework, "native").record
+    assert record.init_sha256 != weights_sha256(initial_weights(0))
+    assert record.order_sha256 is None
+
+
+def test_matched_runs_compute_in_full_float32(done, framework):
+    flags = done(framework, "matched").record.environment.flags
+    assert flags["tf32"] is False
+
+
+def test_matched_runs_treat_denormals_alike(done):
+    sides = [done(framework, "matched").record.environment.flags["flushes_denormals"] for framework in FRAMEWORKS]
+    assert sides == [True, True]
+
+
+def test_matched_runs_end_alike(done):
+    in_keras, in_torch = (done(framework, "matched") for framework in FRAMEWORKS)
+    for one, other in zip(in_keras.record.epochs, in_torch.record.epochs, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, abs=1e-3)
+        assert one.test_loss == pytest.approx(other.test_loss, abs=1e-3)
+        assert one.train_accuracy == pytest.approx(other.train_accuracy, abs=1e-3)
+        assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1e-3)
+        assert one.learning_rate == pytest.approx(other.learning_rate, rel=1e-6)
+    assert np.mean(in_keras.predictions == in_torch.predictions) > 0.99
+
+
+# Runs that end early
+
+
+# Too large a learning rate for this seed: the network soon says the same of every image.
+WATCHED = {
+    "limit_train": 256,
+    "batch_size": 64,
+    "epochs": 12,
+    "optimizer": {"learning_rate": 0.05},
+    "early_stopping": 3,
+    "reduce_lr": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory):
+    """In one process a framework: a run that diverges, and one that its callbacks slow down and stop."""
+
+    @cache
+    def once(framework):
+        diverging = RunSpec(contender=framework, optimizer={"learning_rate": 1e30}, **SMALL)
+        watched = RunSpec(contender=framework, seed=1, checkpoint=False, **WATCHED)
+        return do(tmp_path_factory.mktemp(framework), diverging, watched, test_images=1_000)
+
+    return once
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_and_its_rows_are_kept(early, framework):
+    diverged, _ = early(framework)
+    record = diverged.record
+    assert record.status == "diverged"
+    assert record.error == "the loss is not finite after epoch 1"
+    assert diverged.told == [row.epoch for row in record.epochs] == [1]
+    assert not isfinite(record.epochs[0].test_loss)
+    assert record.clock is not None
+    assert record.init_sha256 == weights_sha256(initial_weights(0))
+
+
+def replay(rows, reduce_lr, early_stopping):
+    """By the book: the learning rate of each epoch, and after how many epochs to stop."""
+    rate, rates, best, plateau_best, wait, plateau_wait = rows[0].learning_rate, [], np.inf, np.inf, 0, 0
+    for row in rows:
+        rates.append(rate)
+        plateau_best, plateau_wait = (
+            (row.test_loss, 0) if row.test_loss < plateau_best - 1e-4 else (plateau_best, plateau_wait + 1)
+        )
+        if plateau_wait == reduce_lr:
+            rate, plateau_wait = rate / 10, 0
+        best, wait = (row.test_loss, 0) if row.test_loss < best else (best, wait + 1)
+        if wait == early_stopping:
+            break
+    return rates, len(rates)
+
+
+def test_callbacks_reduce_the_rate_and_stop_the_run_by_the_book(early, framework):
+    _, watched = early(framework)
+    rows = watched.record.epochs
+    rates, stopped_after = replay(rows, WATCHED["reduce_lr"], WATCHED["early_stopping"])
+    assert watched.record.status == "completed"
+    assert len(rows) == stopped_after < WATCHED["epochs"]
+    assert [row.learning_rate for row in rows] == pytest.approx(rates, rel=1e-5)
+    assert len(set(rates)) > 1
+
+
+def test_matched_runs_stop_after_the_same_epoch(early):
+    in_keras, in_torch = (early(framework)[1].record.epochs for framework in FRAMEWORKS)
+    for one, other in zip(in_keras, in_torch, strict=True):
+        assert one.learning_rate == pytest.approx(other.learning_rate, rel=1e-6)
+
+
+def test_without_a_checkpoint_asked_for_none_is_left(early, framework):
+    _, watched = early(framework)
+    assert not watched.checkpoint.exists()
+    assert watched.record.clock.checkpoint_seconds == 0
+
+
+def raised(error):
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
+
+
+def test_an_exception_leaves_a_failed_record_with_its_traceback():
+    record = failure(RunSpec(contender="torch"), raised(RuntimeError("the reason")), attempts=2).record
+    assert (record.status, record.attempts, record.run_id) == ("failed", 2, "torch-matched-seed0")
+    assert record.error.startswith("Traceback")
+    assert record.error.endswith("RuntimeError: the reason")
+    assert "in raised" in record.error
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names it."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """As PyTorch names it."""
+
+
+@pytest.mark.parametrize("error", [MemoryError, ResourceExhaustedError, OutOfMemoryError])
+def test_running_out_of_memory_is_told_from_other_failures(error):
+    assert failure(RunSpec(contender="torch"), raised(error("too large"))).record.status == "oom"
+
+
+# Files that are not what they claim to be
+
+
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
+
+
+def assert_refused(runner, path):
+    with pytest.raises(BadInput, match="does not hold this network's") as refusal:
+        runner.predict(path, ONE_IMAGE)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_pickle_posing_as_pytorch_weights_is_refused_and_not_executed(torch_runner, tmp_path, protocol):
+    path = tmp_path / "best_model.pt"
+    path.write_bytes(pickle.dumps({"conv1.weight": Trap(tmp_path / "sprung")}, protocol))
+    assert_refused(torch_runner, path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_pickle_inside_a_pytorch_file_is_refused_and_not_executed(torch_runner, tmp_path):
+    import torch
+
+    path = tmp_path / "best_model.pt"
+    torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, path)
+    assert_refused(torch_runner, path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_trap_does_spring_when_unpickled(tmp_path):
+    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+def torch_file(content):
+    def write(path):
+        import torch
+
+        torch.save(content, path)
+
+    return write
+
+
+NOT_PYTORCH_WEIGHTS = {
+    "missing": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("these are not the weights " * 100),
+    "the start of a zip": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)),
+    "the start of a pickle": lambda path: path.write_bytes(b"\x80\x02}q\x00("),
+    "a pickle that ends too early": lambda path: path.write_bytes(b"\x80\x02."),
+    "a list": torch_file([1, 2]),
+    "another state dict": torch_file({"weight": 1}),
+    "numbers for names": torch_file({1: 2}),
+    "HDF5": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
+@pytest.mark.parametrize("write", NOT_PYTORCH_WEIGHTS.values(), ids=NOT_PYTORCH_WEIGHTS)
+def test_a_file_without_pytorch_weights_is_refused_by_name(torch_runner, tmp_path, write):
+    write(tmp_path / "best_model.pt")
+    assert_refused(torch_runner, tmp_path / "best_model.pt")
+
+
+def keras_file(change):
+    """This network's weights file with one thing changed."""
+
+    def write(path):
+        import h5py
+
+        from lenet.keras_model import build_model
+
+        build_model().save_weights(path)
+        with h5py.File(path, "a") as file:
+            change(file, next(name for name in file["layers"] if "conv" in name))
+
+    return write
+
+
+def replace_kernel(value):
+    def change(file, layer):
+        del file[f"layers/{layer}/vars/0"]
+        file[f"layers/{layer}/vars/0"] = value() if callable(value) else value
+
+    return change
+
+
+def link():
+    import h5py
+
+    return h5py.ExternalLink("elsewhere.h5", "/secret")
+
+
+NOT_KERAS_WEIGHTS = {
+    "missing": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("these are not the weights " * 100),
+    "the start of HDF5": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)),
+    "a pickle": lambda path: path.write_bytes(pickle.dumps({"conv1": 1})),
+    "a layer missing": keras_file(lambda file, layer: file.__delitem__(f"layers/{layer}")),
+    "another shape": keras_file(replace_kernel(np.zeros((5, 5, 1, 7), np.float32))),
+    "text for weights": keras_file(replace_kernel(np.full((5, 5, 1, 6), b"abc"))),
+    "a link to another file": keras_file(replace_kernel(link)),
+}
+
+
+@pytest.mark.parametrize("write", NOT_KERAS_WEIGHTS.values(), ids=NOT_KERAS_WEIGHTS)
+def test_a_file_without_keras_weights_is_refused_by_name(keras_runner, tmp_path, write):
+    write(tmp_path / "best_model.weights.h5")
+    assert_refused(keras_runner, tmp_path / "best_model.weights.h5")

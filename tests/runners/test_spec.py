@@ -1,0 +1,225 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from runners.registry import FRAMEWORKS
+from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Adam, Contender, Device, RunSpec, Track
+
+distributed = st.sampled_from([(name, strategy) for name, entry in FRAMEWORKS.items() for strategy in entry.strategies])
+contender_strings = st.one_of(
+    st.sampled_from(list(FRAMEWORKS)),
+    st.builds(lambda both, replicas: f"{both[0]}:{both[1]}:{replicas}", distributed, st.integers(1, 9_999)),
+)
+specs = st.builds(
+    RunSpec,
+    contender=contender_strings,
+    track=st.sampled_from(TRACKS),
+    seed=st.integers(0, LARGEST_SEED),
+    epochs=st.integers(1, 1_000),
+    batch_size=st.integers(1, 60_000),
+    optimizer=st.builds(Adam, learning_rate=st.floats(1e-30, 1e30)),
+    device=st.sampled_from(["cpu", "gpu"]),
+    threads=st.integers(1, 256),
+    deterministic=st.booleans(),
+    checkpoint=st.booleans(),
+    early_stopping=st.none() | st.integers(1, 100),
+    reduce_lr=st.none() | st.integers(1, 100),
+)
+
+
+# Contenders
+
+
+@given(contender_strings)
+def test_a_contender_is_written_as_it_is_read(text):
+    contender = Contender.model_validate(text)
+    assert str(contender) == text
+    assert contender.model_dump() == text
+    assert Contender.model_validate(contender.model_dump(mode="json")) == contender
+    assert Contender.model_validate_json(contender.model_dump_json()) == contender
+
+
+def test_a_framework_alone_is_one_replica_without_strategy():
+    contender = Contender.model_validate("torch")
+    assert (contender.framework, contender.strategy, contender.replicas) == ("torch", "single", 1)
+
+
+def test_a_strategy_alone_is_one_replica():
+    assert str(Contender.model_validate("keras:mirrored")) == "keras:mirrored:1"
+
+
+def test_a_strategy_and_replicas_are_read():
+    contender = Contender.model_validate("torch:ddp:2")
+    assert (contender.framework, contender.strategy, contender.replicas) == ("torch", "ddp", 2)
+
+
+@pytest.mark.parametrize("text", ["jax", "", "Keras", "keras ", ":ddp:2", "../../x"])
+def test_an_unknown_framework_is_refused_with_the_choices(text):
+    with pytest.raises(ValidationError, match=r"unknown framework .*: choose from keras, torch"):
+        Contender.model_validate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [("keras:ddp:2", "mirrored, multiworker"), ("torch:mirrored", "ddp"), ("torch:single", "ddp"), ("torch:", "ddp")],
+)
+def test_an_unknown_strategy_is_refused_with_the_choices(text, choices):
+    framework = text.partition(":")[0]
+    with pytest.raises(ValidationError, match=f"unknown strategy .*: {framework} has {choices}"):
+        Contender.model_validate(text)
+
+
+@pytest.mark.parametrize("replicas", ["0", "-1", "1.5", "two", "", "10000", "02", " 2", "2:", "2:2", "٢", "2\n"])
+def test_replicas_must_be_a_plain_number_from_1(replicas):
+    with pytest.raises(ValidationError, match="replicas from 1 to 9999"):
+        Contender.model_validate(f"torch:ddp:{replicas}")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"framework": "jax"},
+        {"framework": "../../x"},
+        {"framework": "keras", "strategy": "ddp", "replicas": 2},
+        {"framework": "keras", "strategy": "../../x"},
+        {"framework": "torch", "strategy": "ddp", "replicas": 0},
+        {"framework": "torch", "strategy": "ddp", "replicas": -3},
+        {"framework": "torch", "replicas": 2},
+    ],
+    ids=str,
+)
+def test_what_no_string_says_cannot_be_said_in_parts_either(parts):
+    """Records are read from JSON, and their names become the names of files."""
+    with pytest.raises(ValidationError):
+        Contender.model_validate(parts)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("track", "fair"),
+        ("device", "tpu"),
+        ("device", "auto"),  # settled before a run is described
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 1.5),
+        ("seed", 1.0),
+        ("seed", True),
+        ("seed", "1"),
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", 1.5),
+        ("batch_size", 0),
+        ("batch_size", -128),
+        ("batch_size", 60_001),
+        ("limit_train", 0),
+        ("limit_train", 60_001),
+        ("threads", 0),
+        ("early_stopping", 0),
+        ("reduce_lr", 0),
+        ("optimizer", {"learning_rate": 0}),
+        ("optimizer", {"learning_rate": -1e-3}),
+        ("optimizer", {"learning_rate": "nan"}),
+        ("optimizer", {"learning_rate": "inf"}),
+        ("optimizer", {"beta_1": 1.0}),
+        ("optimizer", {"beta_2": 1.0}),
+        ("optimizer", {"beta_2": -0.1}),
+        ("optimizer", {"epsilon": -1e-7}),
+        ("optimizer", {"momentum": 0.9}),
+        ("epoch", 3),
+    ],
+    ids=str,
+)
+def test_a_bad_setting_is_refused_by_name(field, value):
+    with pytest.raises(ValidationError) as refusal:
+        RunSpec(contender="keras", **{field: value})
+    assert field in str(refusal.value)
+
+
+def test_an_unknown_track_is_refused_with_the_choices():
+    with pytest.raises(ValidationError, match="'matched', 'native' or 'tuned'"):
+        RunSpec(contender="keras", track="fair")
+
+
+def test_an_unknown_device_is_refused_with_the_choices():
+    with pytest.raises(ValidationError, match="'cpu' or 'gpu'"):
+        RunSpec(contender="keras", device="tpu")
+
+
+def test_a_batch_larger_than_the_data_is_refused_with_both_numbers():
+    with pytest.raises(ValidationError, match="batch size 128 is larger than the 100 training images"):
+        RunSpec(contender="keras", limit_train=100)
+
+
+def test_a_batch_may_be_all_the_data():
+    assert RunSpec(contender="keras", limit_train=128).batch_size == 128
+
+
+@pytest.mark.parametrize("seed", [0, LARGEST_SEED])
+def test_the_smallest_and_largest_seed_are_taken(seed):
+    assert RunSpec(contender="keras", seed=seed).seed == seed
+
+
+def test_a_contender_is_needed():
+    with pytest.raises(ValidationError, match="contender"):
+        RunSpec()
+
+
+def test_the_defaults_are_the_article_s_recipe():
+    spec = RunSpec(contender="keras")
+    assert (spec.epochs, spec.batch_size, spec.limit_train) == (13, 128, 60_000)
+    assert spec.optimizer.model_dump() == {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    assert (spec.track, spec.seed, spec.device, spec.threads) == ("matched", 0, "cpu", 1)
+
+
+def test_the_choices_shown_are_the_choices_taken():
+    assert Track.__args__ == TRACKS
+    assert tuple(device for device in DEVICES if device != "auto") == Device.__args__
+
+
+# Specs as records
+
+
+@given(specs)
+def test_a_spec_survives_json_unchanged(spec):
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@given(specs)
+def test_equal_specs_have_equal_hashes(spec):
+    twin = RunSpec.model_validate(spec.model_dump())
+    assert twin is not spec
+    assert {spec: "found"}[twin] == "found"
+
+
+@given(specs, specs)
+def test_specs_of_other_contenders_tracks_or_seeds_have_other_run_ids(one, other):
+    def names(spec):
+        return spec.contender, spec.track, spec.seed
+
+    assert (names(one) == names(other)) == (one.run_id == other.run_id)
+
+
+@given(specs)
+def test_a_run_id_has_only_letters_digits_and_dashes(spec):
+    assert re.fullmatch(r"[A-Za-z0-9-]+", spec.run_id)
+
+
+def test_a_run_id_says_contender_track_and_seed():
+    assert RunSpec(contender="torch:ddp:2", track="native", seed=7).run_id == "torch-ddp-2-native-seed7"
+
+
+def test_a_spec_cannot_be_changed():
+    spec = RunSpec(contender="keras")
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.epochs = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.optimizer.beta_1 = 0.5
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.contender.replicas = 2
