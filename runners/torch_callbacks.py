@@ -66,5 +66,5 @@ class ReduceLROnPlateau:
             return False
         self.wait = 0
         for group in self.optimizer.param_groups:
-            group["lr"] *= 0.1
+            group["lr"] = float(np.float32(group["lr"] * 0.1))  # Keras keeps it in float32
         return True
