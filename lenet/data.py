@@ -64,7 +64,7 @@ class FashionMnist:
 
 def scale(images: np.ndarray) -> np.ndarray:
     """Grey values 0..255 as float32 in [0, 1], with a channel axis last: (n, 28, 28) -> (n, 28, 28, 1)."""
-    return images[..., np.newaxis].astype(np.float32) / np.float32(255)
+    return np.divide(images[..., np.newaxis], np.float32(255), dtype=np.float32)
 
 
 def load(data_dir: Path | None = None) -> FashionMnist:

@@ -5,6 +5,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 from lenet.data import FashionMnist
 from runners import environment, registry
 from runners.clock import Stopwatch
+from runners.memory import keep_freed_memory
 from runners.record import Clock, Environment, EpochRow, Outcome, RunRecord, RunResult
 from runners.spec import RunSpec
 
@@ -31,6 +33,7 @@ def run(
     stopwatch = Stopwatch(_startup_seconds(submitted_at))
     started_at, load_before = datetime.now(UTC), environment.load_average()
     framework = spec.contender.framework
+    keeps_freed_memory = spec.track == "matched" and keep_freed_memory()
     with tempfile.TemporaryDirectory() as scratch:
         runner = registry.load_runner(framework)
         stopwatch.lap("import")
@@ -38,6 +41,7 @@ def run(
         stopwatch.lap("other")
         best = Path(scratch) / registry.FRAMEWORKS[framework].checkpoint
         checkpoint = best.read_bytes() if best.exists() else None
+    outcome = replace(outcome, flags={**outcome.flags, "keeps_freed_memory": keeps_freed_memory})
     seen = environment.describe(outcome, data.sha256, load_before)
     return RunResult(_record(spec, outcome, stopwatch.clock(), seen, started_at), outcome.predictions, checkpoint)
 
