@@ -32,7 +32,6 @@ def train(
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
-    test_images, test_labels = scale(data.test_images), data.test_labels
     if spec.track == "matched":
         orders = batch_orders(spec.seed, spec.epochs, len(data.train_labels))
         feed = matched_data(spec, data, orders)
@@ -45,16 +44,13 @@ def train(
     model.fit(
         **feed,
         epochs=spec.epochs,
-        validation_data=(test_images, test_labels),
-        validation_batch_size=spec.batch_size,
         callbacks=[reporter, *callbacks(spec, folder, stopwatch)],
         verbose=0,
     )
 
-    predictions = model.predict(test_images, batch_size=spec.batch_size, verbose=0).argmax(axis=1)
     return Outcome(
         epochs=tuple(reporter.rows),
-        predictions=predictions.astype(np.uint8),
+        predictions=predicted_classes(model, data.test_images, spec.batch_size),
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
         **what_is_in_force(),
@@ -93,25 +89,53 @@ def build(spec: RunSpec) -> keras.Model:
 
 
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> dict[str, Any]:
-    """Arguments of `fit` that feed it the drawn order of each epoch, the short last batch included."""
-    steps = ceil(orders.shape[1] / spec.batch_size)
+    """Arguments of `fit` that feed it the drawn order of each epoch, and the test images as they come."""
+    return {
+        "x": batches(data.train_images, data.train_labels, orders, spec.batch_size),
+        "steps_per_epoch": ceil(orders.shape[1] / spec.batch_size),
+        "shuffle": False,
+        "validation_data": batches(
+            data.test_images, data.test_labels, np.arange(len(data.test_labels))[np.newaxis], spec.batch_size
+        ),
+    }
+
+
+def batches(images: np.ndarray, labels: np.ndarray, orders: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Batches in each of the orders, int64 (epochs, images), one after the other, the short last ones included."""
+    steps = ceil(orders.shape[1] / batch_size)
     with tf.device("CPU"):
-        images, labels = tf.constant(scale(data.train_images)), tf.constant(data.train_labels)
-        order = tf.constant(orders)
+        all_images, all_labels, order = tf.constant(scale(images)), tf.constant(labels), tf.constant(orders)
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        first = step % steps * spec.batch_size
-        picked = order[step // steps, first : first + spec.batch_size]
-        return tf.gather(images, picked), tf.gather(labels, picked)
+        first = step % steps * batch_size
+        picked = order[step // steps, first : first + batch_size]
+        return tf.gather(all_images, picked), tf.gather(all_labels, picked)
 
-    batches = tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(tf.data.AUTOTUNE)
-    return {"x": batches, "steps_per_epoch": steps, "shuffle": False}
+    options = tf.data.Options()
+    options.autotune.enabled = (
+        False  # with one thread, letting go of an autotuned dataset can take ten seconds and more
+    )
+    return tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(2).with_options(options)
 
 
 def native_data(spec: RunSpec, data: FashionMnist) -> dict[str, Any]:
     """Arguments of `fit` as the documentation has them: arrays, shuffled by Keras."""
-    train_images = data.train_images[..., np.newaxis].astype("float32") / 255.0
-    return {"x": train_images, "y": data.train_labels, "batch_size": spec.batch_size, "shuffle": True}
+    train_images, test_images = (
+        images[..., np.newaxis].astype("float32") / 255.0 for images in (data.train_images, data.test_images)
+    )
+    return {
+        "x": train_images,
+        "y": data.train_labels,
+        "batch_size": spec.batch_size,
+        "shuffle": True,
+        "validation_data": (test_images, data.test_labels),
+    }
+
+
+def predicted_classes(model: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """The class with the largest logit of each image (n, 28, 28): uint8 (n,)."""
+    parts = (scale(images[first : first + batch_size]) for first in range(0, len(images), batch_size))
+    return np.concatenate([model.predict_on_batch(part).argmax(axis=1) for part in parts]).astype(np.uint8)
 
 
 def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch) -> list[keras.callbacks.Callback]:

@@ -1,6 +1,7 @@
 """The PyTorch side: the explicit loop, as its documentation teaches it. Read it beside keras_runner.py."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,16 @@ def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Opti
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Iterator[Batches]:
     """Each epoch's batches in its drawn order, the short last one included."""
     images, labels = tensors(data.train_images, data.train_labels)
-    for order in torch.from_numpy(orders):
-        yield ((images[picked], labels[picked]) for picked in order.split(spec.batch_size))
+    return (
+        ((images[picked], labels[picked]) for picked in order.split(spec.batch_size))
+        for order in torch.from_numpy(orders)
+    )
 
 
 def native_data(spec: RunSpec, data: FashionMnist) -> Iterator[Batches]:
     """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader."""
     loader = DataLoader(ImageDataset(data.train_images, data.train_labels), spec.batch_size, shuffle=True)
-    for _ in range(spec.epochs):
-        yield loader
+    return repeat(loader, spec.epochs)
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -429,3 +429,20 @@ NOT_KERAS_WEIGHTS = {
 def test_a_file_without_keras_weights_is_refused_by_name(keras_runner, tmp_path, write):
     write(tmp_path / "best_model.weights.h5")
     assert_refused(keras_runner, tmp_path / "best_model.weights.h5")
+
+
+def test_preparing_the_data_is_on_the_data_clock(torch_runner, fashion_mnist, monkeypatch):
+    """Not on the first step's: what hands out batches must have its tensors before it is asked for the first."""
+    made = []
+    monkeypatch.setattr(torch_runner, "tensors", lambda *_: made.append("tensors") or (torch_zeros(), torch_zeros()))
+    monkeypatch.setattr(torch_runner, "ImageDataset", lambda *_: made.append("dataset") or [(0, 0)])
+    spec = RunSpec(contender="torch", epochs=1)
+    torch_runner.matched_data(spec, fashion_mnist, np.zeros((1, 128), np.int64))
+    torch_runner.native_data(spec, fashion_mnist)
+    assert made == ["tensors", "dataset"]
+
+
+def torch_zeros():
+    import torch
+
+    return torch.zeros(128)
