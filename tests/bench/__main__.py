@@ -24,7 +24,10 @@ def main() -> None:
                 bare = bare_seconds(framework, chosen.epochs)
                 ours = runner_seconds(framework, track, chosen.epochs)
                 ratios.append(ours / bare)
-                print(f"{framework:<6}{track:<8} bare {bare:5.2f} s/epoch  runner {ours:5.2f}  ratio {ratios[-1]:.3f}")
+                print(
+                    f"{framework:<6}{track:<8} bare {bare:5.2f} s/epoch  runner {ours:5.2f}  ratio {ratios[-1]:.3f}",
+                    flush=True,
+                )
             print(f"{framework:<6}{track:<8} median ratio {median(ratios):.3f} of {chosen.rounds} rounds", flush=True)
 
 

@@ -189,12 +189,21 @@ def test_fit_takes_each_batch_once_and_in_that_order(keras_runner, fashion_mnist
 
     orders, expected = fed_batches
     feed = keras_runner.matched_data(spec("keras", **SHORT), fashion_mnist.first(300), orders)
+    feed.pop("validation_data")
     model = Watching([keras.Input((28, 28, 1)), keras.layers.Flatten()])
     model.compile(run_eagerly=True)
     model.fit(**feed, epochs=2, verbose=0)
     for (images, labels), (expected_images, expected_labels) in zip(seen, expected, strict=True):
         assert np.array_equal(images, expected_images)
         assert np.array_equal(labels, expected_labels)
+
+
+def test_keras_is_tested_on_every_test_image_once(keras_runner, fashion_mnist, fed_batches):
+    orders, _ = fed_batches
+    feed = keras_runner.matched_data(spec("keras", **SHORT), fashion_mnist.first(300), orders)
+    images, labels = zip(*feed["validation_data"], strict=True)
+    assert np.array_equal(np.concatenate(images), scale(fashion_mnist.test_images))
+    assert np.array_equal(np.concatenate(labels), fashion_mnist.test_labels)
 
 
 def test_pytorch_is_fed_the_drawn_order(torch_runner, fashion_mnist, fed_batches):
