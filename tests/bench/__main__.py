@@ -14,10 +14,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 def main() -> None:
     """Print, for each framework, seconds per epoch of both and the ratio of each round."""
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("frameworks", nargs="*", default=["keras", "torch"])
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--epochs", type=int, default=2)
     chosen = options.parse_args()
-    for framework in ("keras", "torch"):
+    for framework in chosen.frameworks:
         for track in ("native", "matched"):
             ratios = []
             for _ in range(chosen.rounds):
