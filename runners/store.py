@@ -84,6 +84,14 @@ def read_study(folder: Path) -> Study | None:
         raise BadInput(f"{path} is not a study of this version: {_one_line(error)}; use another --out") from error
 
 
+def existing_study(folder: Path) -> Study:
+    """The folder's study; raises BadInput if it holds none, or a damaged one."""
+    study = read_study(folder)
+    if study is None:
+        raise BadInput(f"{folder} holds no study.json; name the --out folder of scripts/compare.py")
+    return study
+
+
 def write_study(folder: Path, study: Study) -> None:
     """Write study.json."""
     write_atomically(folder / STUDY, study.model_dump_json(indent=2).encode())

@@ -121,13 +121,6 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(seed for first, last in ends for seed in range(first, last + 1))
 
 
-def existing_results(folder: Path) -> Path:
-    """A folder with a study in it."""
-    if not (folder / "study.json").exists():
-        raise BadInput(f"{folder} holds no study.json; name the --out folder of a scripts/compare.py run")
-    return folder
-
-
 def not_available_yet(script: str, what: str) -> BadInput:
     """The refusal of a script whose work is still to come."""
     return BadInput(

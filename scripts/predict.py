@@ -28,7 +28,7 @@ def predict(
     """Show each framework's top classes for IMAGE, with the best weights of its most accurate run in RESULTS."""
     with cli.exit_codes():
         pixels = scale(read_image(image)[np.newaxis])
-        for framework, record in best_runs(cli.existing_results(results)).items():
+        for framework, record in best_runs(results).items():
             checkpoint = store.checkpoint_path(results, record.run_id, framework)
             with native_stderr_hidden():
                 (probabilities,) = registry.load_runner(framework).predict(checkpoint, pixels)
@@ -62,8 +62,7 @@ def light_background(grey: np.ndarray) -> bool:
 
 def best_runs(results: Path) -> dict[str, RunRecord]:
     """Each framework's completed run with the lowest test loss at any epoch whose weights were kept."""
-    study = store.read_study(results)
-    records, _ = store.read_records(results, study.plan) if study else ([], [])
+    records, _ = store.read_records(results, store.existing_study(results).plan)
     best: dict[str, RunRecord] = {}
     for record in sorted(records, key=lambda r: min((row.test_loss for row in r.epochs), default=np.inf)):
         framework = record.spec.contender.framework

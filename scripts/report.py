@@ -13,7 +13,7 @@ from scripts import cli
 def report(results: Annotated[Path, typer.Argument(help="the --out folder of scripts/compare.py")]) -> None:
     """Rebuild the tables, plots and report.html of RESULTS. Needs no framework, no Ray and no data."""
     with cli.exit_codes():
-        show(build(cli.existing_results(results)), cli.stdout_console())
+        show(build(results), cli.stdout_console())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from lenet.errors import BadInput
 from runners import store
 from runners.record import RunRecord
 from runners.report import page, plots, tables
@@ -41,9 +40,7 @@ class Report:
 
 def build(folder: Path) -> Report:
     """Make tables/, plots/ and report.html anew from study.json and runs/; raises BadInput if there is no study."""
-    study = store.read_study(folder)
-    if study is None:
-        raise BadInput(f"{folder} holds no study.json; name the --out folder of scripts/compare.py")
+    study = store.existing_study(folder)
     records, unreadable = store.read_records(folder, study.plan)
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
     summary, comparisons = tables.summary_table(runs), comparisons_table(runs, study.plan)
