@@ -62,9 +62,9 @@ class FashionMnist:
         )
 
 
-def scale(images: np.ndarray) -> np.ndarray:
-    """Grey values 0..255 as float32 in [0, 1], with a channel axis last: (n, 28, 28) -> (n, 28, 28, 1)."""
-    return np.divide(images[..., np.newaxis], np.float32(255), dtype=np.float32)
+def scale(images: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    """Grey values 0..255 as floats in [0, 1], with a channel axis last: (n, 28, 28) -> (n, 28, 28, 1)."""
+    return np.divide(images[..., np.newaxis], 255, dtype=dtype)
 
 
 def load(data_dir: Path | None = None) -> FashionMnist:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
 
+from lenet.architecture import Weights
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
@@ -20,12 +21,18 @@ from runners.registry import FRAMEWORKS
 from runners.spec import RunSpec
 
 CHECKPOINT = FRAMEWORKS["keras"].checkpoint
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 
 
 def train(
-    spec: RunSpec, data: FashionMnist, stopwatch: Stopwatch, on_epoch: Callable[[EpochRow], None], folder: Path
+    spec: RunSpec,
+    data: FashionMnist,
+    stopwatch: Stopwatch,
+    on_epoch: Callable[[EpochRow], None],
+    folder: Path,
+    on_step: Callable[[Weights], None] | None = None,
 ) -> Outcome:
-    """Train LeNet-5 as `spec` says; the best weights are left in `folder`."""
+    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step."""
     configure(spec)
     stopwatch.synchronize = tf.test.experimental.sync_devices
     model = build(spec)
@@ -33,7 +40,7 @@ def train(
     stopwatch.lap("build")
 
     if spec.track == "matched":
-        orders = batch_orders(spec.seed, spec.epochs, len(data.train_labels))
+        orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
         feed = matched_data(spec, data, orders)
     else:
         orders = None
@@ -44,13 +51,13 @@ def train(
     model.fit(
         **feed,
         epochs=spec.epochs,
-        callbacks=[reporter, *callbacks(spec, folder, stopwatch)],
+        callbacks=[reporter, *callbacks(spec, folder, stopwatch), *step_reporters(model, on_step)],
         verbose=0,
     )
 
     return Outcome(
         epochs=tuple(reporter.rows),
-        predictions=predicted_classes(model, data.test_images, spec.batch_size),
+        predictions=predicted_classes(model, spec, data.test_images),
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
         **what_is_in_force(),
@@ -72,6 +79,7 @@ def configure(spec: RunSpec) -> None:
         tf.config.experimental.enable_tensor_float_32_execution(False)
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
+    keras.config.set_floatx(spec.dtype)
     keras.utils.set_random_seed(spec.seed)
 
 
@@ -79,8 +87,8 @@ def build(spec: RunSpec) -> keras.Model:
     """The compiled model: drawn weights and the stated Adam in matched, Keras's own in native."""
     model = build_model()
     if spec.track == "matched":
-        set_weights(model, initial_weights(spec.seed))
-        optimizer = keras.optimizers.Adam(**spec.optimizer.model_dump())
+        set_weights(model, initial_weights(spec.init_seed))
+        optimizer = OPTIMIZERS[spec.optimizer.name](**spec.optimizer.model_dump())
     else:
         optimizer = keras.optimizers.Adam(learning_rate=spec.optimizer.learning_rate)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -91,30 +99,29 @@ def build(spec: RunSpec) -> keras.Model:
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> dict[str, Any]:
     """Arguments of `fit` that feed it the drawn order of each epoch, and the test images as they come."""
     return {
-        "x": batches(data.train_images, data.train_labels, orders, spec.batch_size),
+        "x": batches(spec, data.train_images, data.train_labels, orders),
         "steps_per_epoch": ceil(orders.shape[1] / spec.batch_size),
         "shuffle": False,
         "validation_data": batches(
-            data.test_images, data.test_labels, np.arange(len(data.test_labels))[np.newaxis], spec.batch_size
+            spec, data.test_images, data.test_labels, np.arange(len(data.test_labels))[np.newaxis]
         ),
     }
 
 
-def batches(images: np.ndarray, labels: np.ndarray, orders: np.ndarray, batch_size: int) -> tf.data.Dataset:
+def batches(spec: RunSpec, images: np.ndarray, labels: np.ndarray, orders: np.ndarray) -> tf.data.Dataset:
     """Batches in each of the orders, int64 (epochs, images), one after the other, the short last ones included."""
-    steps = ceil(orders.shape[1] / batch_size)
+    steps = ceil(orders.shape[1] / spec.batch_size)
     with tf.device("CPU"):
-        all_images, all_labels, order = tf.constant(scale(images)), tf.constant(labels), tf.constant(orders)
+        all_images, all_labels, order = tf.constant(scale(images, spec.dtype)), tf.constant(labels), tf.constant(orders)
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        first = step % steps * batch_size
-        picked = order[step // steps, first : first + batch_size]
+        first = step % steps * spec.batch_size
+        picked = order[step // steps, first : first + spec.batch_size]
         return tf.gather(all_images, picked), tf.gather(all_labels, picked)
 
     options = tf.data.Options()
-    options.autotune.enabled = (
-        False  # with one thread, letting go of an autotuned dataset can take ten seconds and more
-    )
+    # With one thread, letting go of an autotuned dataset can take ten seconds and more.
+    options.autotune.enabled = False
     return tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(2).with_options(options)
 
 
@@ -132,9 +139,10 @@ def native_data(spec: RunSpec, data: FashionMnist) -> dict[str, Any]:
     }
 
 
-def predicted_classes(model: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+def predicted_classes(model: keras.Model, spec: RunSpec, images: np.ndarray) -> np.ndarray:
     """The class with the largest logit of each image (n, 28, 28): uint8 (n,)."""
-    parts = (scale(images[first : first + batch_size]) for first in range(0, len(images), batch_size))
+    size = spec.batch_size
+    parts = (scale(images[first : first + size], spec.dtype) for first in range(0, len(images), size))
     return np.concatenate([model.predict_on_batch(part).argmax(axis=1) for part in parts]).astype(np.uint8)
 
 
@@ -199,6 +207,13 @@ class EpochReporter(keras.callbacks.Callback):
         self.rows.append(row)
         self.on_epoch(row)
         self.model.stop_training = row.diverged
+
+
+def step_reporters(model: keras.Model, on_step: Callable[[Weights], None] | None) -> list[keras.callbacks.Callback]:
+    """A callback that hands on the weights after each step; none where nobody asks, for it would slow the steps."""
+    if on_step is None:
+        return []
+    return [keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: on_step(get_weights(model)))]
 
 
 def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 if TYPE_CHECKING:
+    from lenet.architecture import Weights
     from lenet.data import FashionMnist
     from runners.clock import Stopwatch
     from runners.record import EpochRow, Outcome
@@ -58,8 +59,12 @@ class Runner(Protocol):
         stopwatch: "Stopwatch",
         on_epoch: "Callable[[EpochRow], None]",
         folder: Path,
+        on_step: "Callable[[Weights], None] | None" = None,
     ) -> "Outcome":
-        """Train as `spec` says, report each epoch, and leave the best weights in `folder`."""
+        """Train as `spec` says, report each epoch, and leave the best weights in `folder`.
+
+        `on_step`, if any, is given the weights after each step.
+        """
 
     def predict(self, checkpoint: Path, images: np.ndarray) -> np.ndarray:
         """Class probabilities, float (n, 10), of scaled images (n, 28, 28, 1), from saved weights.

@@ -15,6 +15,7 @@ LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
 
 Track = Literal["matched", "native", "tuned"]
 Device = Literal["cpu", "gpu"]
+Vary = Literal["all", "init", "order", "nothing"]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
 
 
@@ -58,10 +59,19 @@ class Contender(Frozen):
 class Adam(Frozen):
     """Adam's hyper-parameters in matched (Keras's defaults); native takes over the learning rate only."""
 
+    name: Literal["adam"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     beta_1: float = Field(default=0.9, ge=0, lt=1)
     beta_2: float = Field(default=0.999, ge=0, lt=1)
     epsilon: float = Field(default=1e-7, gt=0, allow_inf_nan=False)
+
+
+class Sgd(Frozen):
+    """Gradient descent with momentum, for the parity audit: v = momentum v + gradient; weights -= learning_rate v."""
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: float = Field(default=0.125, gt=0, allow_inf_nan=False)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
 
 
 class Settings(Frozen):
@@ -69,7 +79,7 @@ class Settings(Frozen):
 
     epochs: int = Field(default=13, ge=1)
     batch_size: int = Field(default=128, ge=1)  # global: over all replicas
-    optimizer: Adam = Adam()
+    optimizer: Annotated[Adam | Sgd, Field(discriminator="name")] = Adam()
     limit_train: int = Field(default=TRAIN_IMAGES, ge=1, le=TRAIN_IMAGES)
     device: Device = "cpu"
     threads: int = Field(default=1, ge=1)
@@ -86,11 +96,19 @@ class Settings(Frozen):
 
 
 class RunSpec(Settings):
-    """One run: one contender, one track, one seed."""
+    """One run: one contender, one track, one seed.
+
+    The seed numbers the run, and pairs it with the other contenders' runs. In matched it is also what initial weights
+    and batch order are drawn from, unless they have seeds of their own; `repeat` counts runs that draw the same.
+    """
 
     contender: Contender
     track: Track = "matched"
     seed: Seed = 0
+    init_seed: Seed = Field(default_factory=lambda known: known["seed"])
+    order_seed: Seed = Field(default_factory=lambda known: known["seed"])
+    repeat: int = Field(default=0, ge=0)
+    dtype: Literal["float32", "float64"] = "float32"  # float64 is for the parity audit
 
     @property
     def run_id(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from lenet.architecture import Weights
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
@@ -18,8 +19,8 @@ from runners.clock import Stopwatch
 from runners.record import EpochRow, Flag, Outcome
 from runners.registry import FRAMEWORKS
 from runners.spec import RunSpec
-from runners.torch_adam import KerasAdam
 from runners.torch_callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from runners.torch_optimizers import matched_optimizer
 
 CHECKPOINT = FRAMEWORKS["torch"].checkpoint
 
@@ -27,9 +28,14 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def train(
-    spec: RunSpec, data: FashionMnist, stopwatch: Stopwatch, on_epoch: Callable[[EpochRow], None], folder: Path
+    spec: RunSpec,
+    data: FashionMnist,
+    stopwatch: Stopwatch,
+    on_epoch: Callable[[EpochRow], None],
+    folder: Path,
+    on_step: Callable[[Weights], None] | None = None,
 ) -> Outcome:
-    """Train LeNet-5 as `spec` says; the best weights are left in `folder`."""
+    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step."""
     device = configure(spec)
     stopwatch.synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     model, optimizer, loss_function = build(spec, device)
@@ -37,21 +43,26 @@ def train(
     stopwatch.lap("build")
 
     if spec.track == "matched":
-        orders = batch_orders(spec.seed, spec.epochs, len(data.train_labels))
+        orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
         epochs_of_batches = matched_data(spec, data, orders)
     else:
         orders = None
         epochs_of_batches = native_data(spec, data)
-    test_images, test_labels = tensors(data.test_images, data.test_labels)
+    test_images, test_labels = tensors(spec, data.test_images, data.test_labels)
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
     checkpoint = ModelCheckpoint(model, folder / CHECKPOINT) if spec.checkpoint else None
     reduce_lr = ReduceLROnPlateau(optimizer, spec.reduce_lr) if spec.reduce_lr is not None else None
     early_stopping = EarlyStopping(spec.early_stopping) if spec.early_stopping is not None else None
     stopwatch.lap("data")
 
+    def after_step() -> None:
+        stopwatch.first_step()
+        if on_step is not None:
+            on_step(get_weights(model))
+
     rows: list[EpochRow] = []
     for epoch, batches in enumerate(epochs_of_batches, start=1):
-        train_loss, train_accuracy = train_epoch(model, batches, loss_function, optimizer, stopwatch)
+        train_loss, train_accuracy = train_epoch(model, batches, loss_function, optimizer, after_step)
         train_seconds = stopwatch.lap("train")
         test_loss, test_accuracy = evaluate(model, test_batches, loss_function)
         eval_seconds = stopwatch.lap("eval")
@@ -99,6 +110,7 @@ def configure(spec: RunSpec) -> torch.device:
     if spec.deterministic:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+    torch.set_default_dtype(getattr(torch, spec.dtype))
     torch.manual_seed(spec.seed)
     return torch.device("cuda" if spec.device == "gpu" else "cpu")
 
@@ -108,10 +120,10 @@ def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Opti
     model = LeNet5()
     optimizer: torch.optim.Optimizer
     if spec.track == "matched":
-        set_weights(model, initial_weights(spec.seed))
+        set_weights(model, initial_weights(spec.init_seed))
         # TensorFlow's memory layout, so that both convolve the same one. (torch's stubs do not know the argument.)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = KerasAdam(model.to(device).parameters(), spec.optimizer)
+        optimizer = matched_optimizer(model.to(device).parameters(), spec.optimizer)
     else:
         optimizer = torch.optim.Adam(model.to(device).parameters(), lr=spec.optimizer.learning_rate)
     return model, optimizer, nn.CrossEntropyLoss()
@@ -119,7 +131,7 @@ def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Opti
 
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Iterator[Batches]:
     """Each epoch's batches in its drawn order, the short last one included."""
-    images, labels = tensors(data.train_images, data.train_labels)
+    images, labels = tensors(spec, data.train_images, data.train_labels)
     return (
         ((images[picked], labels[picked]) for picked in order.split(spec.batch_size))
         for order in torch.from_numpy(orders)
@@ -146,9 +158,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.images[index], self.labels[index]
 
 
-def tensors(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Images float32 (n, 1, 28, 28), the same values as every matched contender's, and labels int64 (n,)."""
-    return torch.from_numpy(scale(images)).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64))
+def tensors(spec: RunSpec, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Images (n, 1, 28, 28), the same values as every matched contender's, and labels int64 (n,)."""
+    scaled = torch.from_numpy(scale(images, spec.dtype)).permute(0, 3, 1, 2).contiguous()
+    return scaled, torch.from_numpy(labels.astype(np.int64))
 
 
 def train_epoch(
@@ -156,7 +169,7 @@ def train_epoch(
     batches: Batches,
     loss_function: nn.Module,
     optimizer: torch.optim.Optimizer,
-    stopwatch: Stopwatch,
+    after_step: Callable[[], None],
 ) -> tuple[float, float]:
     """One pass over the batches; mean loss and accuracy over its images, as they were when seen."""
     device = next(model.parameters()).device
@@ -169,7 +182,7 @@ def train_epoch(
         loss.backward()
         optimizer.step()
         means.add(loss, logits, labels)
-        stopwatch.first_step()
+        after_step()
     return means.result()
 
 

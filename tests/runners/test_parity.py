@@ -10,8 +10,7 @@ import pytest
 from lenet.architecture import parameter_shapes
 from lenet.data import scale
 from lenet.draws import batch_orders, initial_weights, weights_sha256
-from runners.clock import Stopwatch
-from runners.spec import RunSpec
+from runners.spec import RunSpec, Sgd
 
 # float32 resolves a weight near 0.1 to 7e-9, which is 7e-6 of an Adam step of 0.001; averaged over a layer, less.
 UPDATE_TOLERANCE = 5e-6
@@ -101,7 +100,7 @@ def train_torch(runner, data, settings, orders):
     run = spec("torch", **settings)
     model, optimizer, loss_function = runner.build(run, torch.device("cpu"))
     epochs = runner.matched_data(run, data, orders)
-    losses = [runner.train_epoch(model, batches, loss_function, optimizer, Stopwatch())[0] for batches in epochs]
+    losses = [runner.train_epoch(model, batches, loss_function, optimizer, lambda: None)[0] for batches in epochs]
     return runner.get_weights(model), losses
 
 
@@ -114,6 +113,7 @@ STRETCHES = {
     "one step": {"limit_train": 128, "epochs": 1},
     "five steps": {"limit_train": 640, "epochs": 1},
     "two epochs with short last batches": {"limit_train": 300, "epochs": 2},
+    "five steps of gradient descent with momentum": {"limit_train": 640, "epochs": 1, "optimizer": Sgd()},
     "another seed and batch size": {"limit_train": 200, "epochs": 1, "batch_size": 32, "seed": 7},
 }
 
@@ -144,7 +144,7 @@ def test_both_sides_evaluate_alike_with_a_short_last_batch(keras_runner, torch_r
     keras_model = keras_runner.build(spec("keras"))
     loss, accuracy = keras_model.evaluate(scale(images), labels, batch_size=128, verbose=0)
     model, _, loss_function = torch_runner.build(spec("torch"), torch.device("cpu"))
-    batches = list(zip(*(part.split(128) for part in torch_runner.tensors(images, labels)), strict=True))
+    batches = list(zip(*(part.split(128) for part in torch_runner.tensors(spec("torch"), images, labels)), strict=True))
     assert len(batches[-1][1]) == 104
     assert torch_runner.evaluate(model, batches, loss_function) == pytest.approx((loss, accuracy), rel=1e-6)
 

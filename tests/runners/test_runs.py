@@ -20,7 +20,7 @@ from lenet.errors import BadInput
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
 from runners.run import failure
-from runners.spec import RunSpec
+from runners.spec import Adam, RunSpec
 
 SMALL = {"limit_train": 1_280, "epochs": 2}
 
@@ -210,7 +210,7 @@ WATCHED = {
     "limit_train": 256,
     "batch_size": 64,
     "epochs": 12,
-    "optimizer": {"learning_rate": 0.05},
+    "optimizer": Adam(learning_rate=0.05),
     "early_stopping": 3,
     "reduce_lr": 2,
 }
@@ -222,7 +222,7 @@ def early(tmp_path_factory):
 
     @cache
     def once(framework):
-        diverging = RunSpec(contender=framework, optimizer={"learning_rate": 1e30}, **SMALL)
+        diverging = RunSpec(contender=framework, optimizer=Adam(learning_rate=1e30), **SMALL)
         watched = RunSpec(contender=framework, seed=1, checkpoint=False, **WATCHED)
         return do(tmp_path_factory.mktemp(framework), diverging, watched, test_images=1_000)
 

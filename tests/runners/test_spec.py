@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runners.registry import FRAMEWORKS
-from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Adam, Contender, Device, RunSpec, Track
+from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Adam, Contender, Device, RunSpec, Sgd, Track
 
 distributed = st.sampled_from([(name, strategy) for name, entry in FRAMEWORKS.items() for strategy in entry.strategies])
 contender_strings = st.one_of(
@@ -123,14 +123,14 @@ def test_what_no_string_says_cannot_be_said_in_parts_either(parts):
         ("threads", 0),
         ("early_stopping", 0),
         ("reduce_lr", 0),
-        ("optimizer", {"learning_rate": 0}),
-        ("optimizer", {"learning_rate": -1e-3}),
-        ("optimizer", {"learning_rate": "nan"}),
-        ("optimizer", {"learning_rate": "inf"}),
-        ("optimizer", {"beta_1": 1.0}),
-        ("optimizer", {"beta_2": 1.0}),
-        ("optimizer", {"beta_2": -0.1}),
-        ("optimizer", {"epsilon": -1e-7}),
+        ("optimizer", {"name": "adam", "learning_rate": 0}),
+        ("optimizer", {"name": "adam", "learning_rate": -1e-3}),
+        ("optimizer", {"name": "adam", "learning_rate": "nan"}),
+        ("optimizer", {"name": "adam", "learning_rate": "inf"}),
+        ("optimizer", {"name": "adam", "beta_1": 1.0}),
+        ("optimizer", {"name": "adam", "beta_2": 1.0}),
+        ("optimizer", {"name": "adam", "beta_2": -0.1}),
+        ("optimizer", {"name": "adam", "epsilon": -1e-7}),
         ("optimizer", {"momentum": 0.9}),
         ("epoch", 3),
     ],
@@ -174,7 +174,8 @@ def test_a_contender_is_needed():
 def test_the_defaults_are_the_article_s_recipe():
     spec = RunSpec(contender="keras")
     assert (spec.epochs, spec.batch_size, spec.limit_train) == (13, 128, 60_000)
-    assert spec.optimizer.model_dump() == {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    adam = {"name": "adam", "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    assert spec.optimizer.model_dump() == adam
     assert (spec.track, spec.seed, spec.device, spec.threads) == ("matched", 0, "cpu", 1)
 
 
@@ -223,3 +224,23 @@ def test_a_spec_cannot_be_changed():
         spec.optimizer.beta_1 = 0.5
     with pytest.raises(ValidationError, match="frozen"):
         spec.contender.replicas = 2
+
+
+# Seeds and optimisers of a run
+
+
+def test_weights_and_order_are_drawn_from_the_run_s_seed_unless_they_have_seeds_of_their_own():
+    assert (RunSpec(contender="keras", seed=7).init_seed, RunSpec(contender="keras", seed=7).order_seed) == (7, 7)
+    apart = RunSpec(contender="keras", seed=7, init_seed=0, order_seed=3)
+    assert (apart.seed, apart.init_seed, apart.order_seed) == (7, 0, 3)
+
+
+def test_a_record_written_before_the_seeds_were_apart_reads_as_it_was_meant():
+    text = RunSpec(contender="keras", seed=7).model_dump_json(exclude={"init_seed", "order_seed", "repeat", "dtype"})
+    assert RunSpec.model_validate_json(text) == RunSpec(contender="keras", seed=7)
+
+
+def test_gradient_descent_with_momentum_survives_json_as_what_it_is():
+    spec = RunSpec(contender="torch", optimizer=Sgd(learning_rate=0.5, momentum=0.875), dtype="float64")
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert isinstance(RunSpec.model_validate_json(spec.model_dump_json()).optimizer, Sgd)

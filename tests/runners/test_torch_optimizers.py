@@ -58,7 +58,7 @@ def in_torch(optimizer_of, gradients):
 
 
 def keras_adam(adam):
-    from runners.torch_adam import KerasAdam
+    from runners.torch_optimizers import KerasAdam
 
     return lambda parameters: KerasAdam(parameters, adam)
 
@@ -99,7 +99,7 @@ def test_pytorch_s_own_adam_with_the_same_epsilon_takes_other_steps(gradients):
 def test_a_reduced_learning_rate_is_used_from_the_next_step_and_stays(gradients):
     import torch
 
-    from runners.torch_adam import KerasAdam
+    from runners.torch_optimizers import KerasAdam
 
     weights = [torch.nn.Parameter(torch.zeros(200, dtype=torch.float64)) for _ in range(2)]
     full, reduced = (KerasAdam([weight], DYADIC) for weight in weights)
@@ -121,7 +121,7 @@ def test_a_reduced_learning_rate_is_used_from_the_next_step_and_stays(gradients)
 def test_the_closure_s_loss_is_handed_on():
     import torch
 
-    from runners.torch_adam import KerasAdam
+    from runners.torch_optimizers import KerasAdam
 
     weight = torch.nn.Parameter(torch.ones(1))
     assert KerasAdam([weight], DEFAULT).step(lambda: 2.5) == 2.5

@@ -1,4 +1,4 @@
-"""Adam as Keras computes it, for the matched track."""
+"""Keras's updates in PyTorch, for the matched track."""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
@@ -6,7 +6,7 @@ from math import sqrt
 import numpy as np
 import torch
 
-from runners.spec import Adam
+from runners.spec import Adam, Sgd
 
 
 class KerasAdam(torch.optim.Adam):
@@ -16,13 +16,13 @@ class KerasAdam(torch.optim.Adam):
     uncorrected sqrt(v). PyTorch adds its epsilon to sqrt(v) / sqrt(1 - beta_2^t), so epsilon / sqrt(1 - beta_2^t)
     makes step t the same. Keras also rounds to float32, whatever the model's precision, the learning rate and the
     betas of the bias corrections, but not those of the moments: with beta_2 = 0.999 that moves the first step by 6e-6
-    of its size.
+    of its size. The update runs as one kernel (`fused`), as TensorFlow's runs without Python between its operations.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], adam: Adam) -> None:
-        rate, *self._correction_betas = (float(np.float32(c)) for c in (adam.learning_rate, adam.beta_1, adam.beta_2))
+        rate, *self._correction_betas = map(_float32, (adam.learning_rate, adam.beta_1, adam.beta_2))
         self._epsilon = adam.epsilon
-        super().__init__(parameters, lr=rate, betas=(adam.beta_1, adam.beta_2), eps=adam.epsilon)
+        super().__init__(parameters, lr=rate, betas=(adam.beta_1, adam.beta_2), eps=adam.epsilon, fused=True)
         self._steps = 0
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -41,3 +41,14 @@ class KerasAdam(torch.optim.Adam):
     def _corrections(self, betas: Sequence[float]) -> tuple[float, float]:
         """What this step's bias corrections divide the first moment and the root of the second by."""
         return 1 - betas[0] ** self._steps, sqrt(1 - betas[1] ** self._steps)
+
+
+def matched_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Adam | Sgd) -> torch.optim.Optimizer:
+    """The optimiser whose steps are Keras's. For SGD that is PyTorch's own, with Keras's rounding of the rate."""
+    if isinstance(settings, Adam):
+        return KerasAdam(parameters, settings)
+    return torch.optim.SGD(parameters, lr=_float32(settings.learning_rate), momentum=settings.momentum)
+
+
+def _float32(constant: float) -> float:
+    return float(np.float32(constant))
