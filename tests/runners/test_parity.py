@@ -10,7 +10,7 @@ import pytest
 from lenet.architecture import parameter_shapes
 from lenet.data import scale
 from lenet.draws import batch_orders, initial_weights, weights_sha256
-from runners.spec import RunSpec, Sgd
+from runners.spec import RunSpec
 
 # float32 resolves a weight near 0.1 to 7e-9, which is 7e-6 of an Adam step of 0.001; averaged over a layer, less.
 UPDATE_TOLERANCE = 5e-6
@@ -113,7 +113,6 @@ STRETCHES = {
     "one step": {"limit_train": 128, "epochs": 1},
     "five steps": {"limit_train": 640, "epochs": 1},
     "two epochs with short last batches": {"limit_train": 300, "epochs": 2},
-    "five steps of gradient descent with momentum": {"limit_train": 640, "epochs": 1, "optimizer": Sgd()},
     "another seed and batch size": {"limit_train": 200, "epochs": 1, "batch_size": 32, "seed": 7},
 }
 
