@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,32 @@ def _perform(spec: RunSpec, data: FashionMnist, work: Work, mailbox: ActorHandle
         mailbox.add.remote(event)
 
     return perform(spec, data, work, report, submitted_at)
+
+
+def call_each(function: Callable[[Any, Any], Any], items: Sequence[Any], shared: Any, need: Need) -> list[Any]:
+    """`function(item, shared)` of each item, side by side on the connected cluster, each in a fresh process of its own.
+
+    Where a call raised, or its process died, its place holds the RayError that says so.
+    """
+    kept = ray.put(shared)
+    calls = [_call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, kept) for item in items]
+    try:
+        return [_result(call) for call in calls]
+    finally:
+        for call in calls:
+            ray.cancel(call, force=True)
+
+
+@ray.remote(max_calls=1, max_retries=0)
+def _call(function: Callable[[Any, Any], Any], item: Any, shared: Any) -> Any:
+    return function(item, shared)
+
+
+def _result(call: ray.ObjectRef) -> Any:
+    try:
+        return ray.get(call)
+    except RayError as error:
+        return error
 
 
 class _Mailbox:

@@ -14,9 +14,9 @@ from lenet.architecture import Weights
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
-from lenet.keras_model import build_model, get_weights, set_weights
+from lenet.keras_model import block_outputs, build_model, get_weights, set_weights
 from runners.clock import Stopwatch
-from runners.record import EpochRow, Flag, Outcome
+from runners.record import EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
 from runners.spec import RunSpec
 
@@ -46,12 +46,13 @@ def train(
         orders = None
         feed = native_data(spec, data)
     reporter = EpochReporter(stopwatch, on_epoch)
+    watchers = [] if on_step is None else [StepReporter(on_step)]
     time_first_step(model, stopwatch)
 
     model.fit(
         **feed,
         epochs=spec.epochs,
-        callbacks=[reporter, *callbacks(spec, folder, stopwatch), *step_reporters(model, on_step)],
+        callbacks=[reporter, *callbacks(spec, folder, stopwatch), *watchers],
         verbose=0,
     )
 
@@ -62,6 +63,15 @@ def train(
         order_sha256=None if orders is None else orders_sha256(orders),
         **what_is_in_force(),
     )
+
+
+def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
+    """A matched run before its first step, for the parity audit."""
+    configure(spec)
+    model = build(spec)
+    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
+    fed = list(matched_data(spec, data, orders)["x"].as_numpy_iterator())
+    return Look(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
 
 
 def configure(spec: RunSpec) -> None:
@@ -80,6 +90,7 @@ def configure(spec: RunSpec) -> None:
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_floatx(spec.dtype)
+    keras.config.set_dtype_policy(spec.dtype)  # which Keras takes from floatx only once
     keras.utils.set_random_seed(spec.seed)
 
 
@@ -209,11 +220,15 @@ class EpochReporter(keras.callbacks.Callback):
         self.model.stop_training = row.diverged
 
 
-def step_reporters(model: keras.Model, on_step: Callable[[Weights], None] | None) -> list[keras.callbacks.Callback]:
-    """A callback that hands on the weights after each step; none where nobody asks, for it would slow the steps."""
-    if on_step is None:
-        return []
-    return [keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: on_step(get_weights(model)))]
+class StepReporter(keras.callbacks.Callback):
+    """Hands on the weights after each step. Only used where somebody asks, for it slows the steps."""
+
+    def __init__(self, on_step: Callable[[Weights], None]) -> None:
+        super().__init__()
+        self.on_step = on_step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.on_step(get_weights(self.model))
 
 
 def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:

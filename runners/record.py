@@ -81,6 +81,14 @@ class Outcome:
     gpu_model: str | None = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """A matched run before its first step, in neutral layout, for the parity audit."""
+
+    block_outputs: dict[str, np.ndarray]  # by layer: what it hands on after activation and pooling; logits last
+    fed: tuple[tuple[np.ndarray, np.ndarray], ...]  # images (n, 28, 28, 1) and labels (n,) of each batch it will see
+
+
 class RunRecord(Frozen):
     """One run, whole. A run whose process died has neither clock nor environment."""
 

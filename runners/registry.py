@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lenet.architecture import Weights
     from lenet.data import FashionMnist
     from runners.clock import Stopwatch
-    from runners.record import EpochRow, Outcome
+    from runners.record import EpochRow, Look, Outcome
     from runners.spec import RunSpec
 
 
@@ -22,7 +22,7 @@ class Framework:
     """What is known about a framework without importing it."""
 
     label: str  # its name in plots and sentences
-    runner: str  # the module with `train` and `predict`
+    runner: str  # the module with `train`, `look` and `predict`
     packages: tuple[str, ...]  # distributions whose versions define it; those not installed are passed over
     checkpoint: str  # the file that holds its best weights
     strategies: tuple[str, ...] = ()  # distributed ones, beside the single replica
@@ -64,6 +64,12 @@ class Runner(Protocol):
         """Train as `spec` says, report each epoch, and leave the best weights in `folder`.
 
         `on_step`, if any, is given the weights after each step.
+        """
+
+    def look(self, spec: "RunSpec", data: "FashionMnist", images: np.ndarray) -> "Look":
+        """A matched run before its first step: what it is fed, and what its network makes of images (n, 28, 28).
+
+        Raises ValueError if its parameters are not the layer table's.
         """
 
     def predict(self, checkpoint: Path, images: np.ndarray) -> np.ndarray:

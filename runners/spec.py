@@ -70,7 +70,7 @@ class Sgd(Frozen):
     """Gradient descent with momentum, for the parity audit: v = momentum v + gradient; weights -= learning_rate v."""
 
     name: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(default=0.125, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(ge=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
 
 

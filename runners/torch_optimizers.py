@@ -14,15 +14,18 @@ class KerasAdam(torch.optim.Adam):
 
     Keras follows the "epsilon hat" form at the end of section 2 of Kingma and Ba (2015), which adds epsilon to the
     uncorrected sqrt(v). PyTorch adds its epsilon to sqrt(v) / sqrt(1 - beta_2^t), so epsilon / sqrt(1 - beta_2^t)
-    makes step t the same. Keras also rounds to float32, whatever the model's precision, the learning rate and the
-    betas of the bias corrections, but not those of the moments: with beta_2 = 0.999 that moves the first step by 6e-6
-    of its size. The update runs as one kernel (`fused`), as TensorFlow's runs without Python between its operations.
+    makes step t the same. Keras also rounds to float32, whatever the model's precision, the betas of the bias
+    corrections, but not those of the moments: with beta_2 = 0.999 that moves the first step by 6e-6 of its size. The
+    learning rate it keeps in the default precision, as `torch.tensor` does.
+
+    The update runs as one kernel (`fused`), as TensorFlow's runs without Python between its operations.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], adam: Adam) -> None:
-        rate, *self._correction_betas = map(_float32, (adam.learning_rate, adam.beta_1, adam.beta_2))
+        self._correction_betas = (_float32(adam.beta_1), _float32(adam.beta_2))
         self._epsilon = adam.epsilon
-        super().__init__(parameters, lr=rate, betas=(adam.beta_1, adam.beta_2), eps=adam.epsilon, fused=True)
+        rate, betas = torch.tensor(adam.learning_rate).item(), (adam.beta_1, adam.beta_2)
+        super().__init__(parameters, lr=rate, betas=betas, eps=adam.epsilon, fused=True)
         self._steps = 0
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -44,10 +47,11 @@ class KerasAdam(torch.optim.Adam):
 
 
 def matched_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Adam | Sgd) -> torch.optim.Optimizer:
-    """The optimiser whose steps are Keras's. For SGD that is PyTorch's own, with Keras's rounding of the rate."""
+    """The optimiser whose steps are Keras's. For SGD that is PyTorch's own, with momentum rounded as Keras does."""
     if isinstance(settings, Adam):
         return KerasAdam(parameters, settings)
-    return torch.optim.SGD(parameters, lr=_float32(settings.learning_rate), momentum=settings.momentum)
+    rate = torch.tensor(settings.learning_rate).item()
+    return torch.optim.SGD(parameters, lr=rate, momentum=_float32(settings.momentum))
 
 
 def _float32(constant: float) -> float:

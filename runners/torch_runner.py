@@ -14,9 +14,9 @@ from lenet.architecture import Weights
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
-from lenet.torch_model import LeNet5, get_weights, set_weights
+from lenet.torch_model import LeNet5, block_outputs, get_weights, set_weights
 from runners.clock import Stopwatch
-from runners.record import EpochRow, Flag, Outcome
+from runners.record import EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
 from runners.spec import RunSpec
 from runners.torch_callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
@@ -93,6 +93,19 @@ def train(
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
         **what_is_in_force(device),
+    )
+
+
+def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
+    """A matched run before its first step, for the parity audit."""
+    device = configure(spec)
+    model, _, _ = build(spec, device)
+    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
+    fed = (batch for batches in matched_data(spec, data, orders) for batch in batches)
+    scaled, _ = tensors(spec, images, np.zeros(0))
+    return Look(
+        block_outputs(model, scaled.to(device)),
+        tuple((images.permute(0, 2, 3, 1).numpy(), labels.numpy()) for images, labels in fed),
     )
 
 

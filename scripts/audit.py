@@ -1,12 +1,72 @@
-"""The parity audit: are the two sides really the same?"""
+"""The parity audit: do contenders really compute the same in matched runs?"""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cluster.audit import hold_audit
+from cluster.executor import need_of
+from cluster.session import nodes, preflight, session
+from lenet.data import load
+from lenet.errors import BadInput
+from runners import store
+from runners.audit import Audit, write
+from runners.report.audit import HEADING, audit_grid, summary
+from runners.spec import RunSpec, Settings
+from runners.witness import Level
 from scripts import cli
 
 
-def audit() -> None:
-    """Check that matched contenders compute the same thing. Not available in this version."""
+def audit(
+    contenders: cli.Contenders = None,
+    full: Annotated[bool, typer.Option("--full/--quick", help="with whole epochs, or without")] = True,
+    out: Annotated[Path, typer.Option(help="folder of audit.json; a study's, if its report is to show it")] = Path(
+        "results/audit"
+    ),
+    address: cli.Address = "auto",
+    device: cli.Device = "auto",
+    threads: cli.Threads = 1,
+    batch_size: cli.BatchSize = 128,
+    data_dir: cli.DataDir = None,
+) -> None:
+    """Hold matched contenders against each other: network, data, weights, order, loss, gradients, steps, evaluation.
+
+    Each shows what it computes in a process of its own, through the functions that a study's runs go through. Exits 0
+    only if every check holds, else 1, and says where to look.
+    """
     with cli.exit_codes():
-        raise cli.not_available_yet("scripts/audit.py", "the parity audit")
+        named = cli.contenders(contenders)
+        if len(named) < 2:
+            raise BadInput(f"{named[0]} alone is held against nothing: name two contenders or more")
+        wanted = cli.device(device)
+        store.prepare(out)
+        data = load(data_dir)
+        console = cli.stdout_console()
+        with session(address) as where:
+            if wanted == "auto":
+                wanted = "gpu" if any(node.gpus for node in nodes()) else "cpu"
+            settings = Settings(device=wanted, threads=threads, batch_size=batch_size)
+            preflight(need_of(RunSpec(contender=named[0], **settings.model_dump())))
+            level: Level = "full" if full else "quick"
+            console.print(f"{cli.audit_begins(named, level)} {where}", markup=False)
+            done = hold_audit(named, settings, level, data)
+        write(out, done)
+    show(done, console)
+    raise SystemExit(cli.RUNS_FAILED if done.failed else 0)
+
+
+def show(done: Audit, console: Console) -> None:
+    """The table, then what was found."""
+    table = Table(*HEADING)
+    for cells in audit_grid(done):
+        table.add_row(*cells)
+    console.print(table)
+    for row in done.failed:
+        console.print(f"{row.check} ({row.precision}): {row.finding}", markup=False, highlight=False)
+    console.print(summary(done), markup=False, highlight=False)
 
 
 if __name__ == "__main__":

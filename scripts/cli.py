@@ -10,11 +10,13 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from lenet.errors import BadInput
+from lenet.errors import BadInput, NotMatched
 from runners.registry import FRAMEWORKS
 from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Contender, Track
 
 # Options that more than one script has.
+Contenders = Annotated[list[str] | None, typer.Argument(help="frameworks to compare [default: keras torch]")]
+Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 Epochs = Annotated[int, typer.Option(help="passes over the training images")]
 BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas")]
 Device = Annotated[str, typer.Option(help="auto (GPUs where there are any), cpu or gpu")]
@@ -52,6 +54,8 @@ def exit_codes() -> Iterator[None]:
         _leave(str(error), BAD_INPUT)
     except ValidationError as error:
         _leave(sentence_of(error), BAD_INPUT)
+    except NotMatched as error:
+        _leave(str(error), RUNS_FAILED)
     except KeyboardInterrupt:
         _leave("interrupted; what is recorded stays, and the same command goes on from there", INTERRUPTED)
 
@@ -82,6 +86,16 @@ def contender(text: str) -> Contender:
     if parsed.strategy != "single":
         raise BadInput(f"{text!r}: distributed strategies are not available yet; choose from {', '.join(FRAMEWORKS)}")
     return parsed
+
+
+def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
+    """Those named, or the two that the article compares."""
+    return tuple(contender(text) for text in texts or ["keras", "torch"])
+
+
+def audit_begins(contenders: Sequence[Contender], level: str) -> str:
+    """What is said before an audit, which takes a while."""
+    return f"Parity audit ({level}): {', '.join(map(str, contenders))}, each in a process of its own."
 
 
 def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:

@@ -5,19 +5,22 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from cluster.audit import hold_audit
 from cluster.executor import execute, need_of
 from cluster.session import nodes, preflight, session, slots
 from lenet.data import FashionMnist, load
-from runners import environment, store
+from lenet.errors import NotMatched
+from runners import audit, environment, store
 from runners.progress import Progress
 from runners.record import RunRecord, RunResult
+from runners.report.audit import summary
 from runners.report.build import build
 from runners.report.screen import show
 from runners.run import run
@@ -25,22 +28,31 @@ from runners.spec import Adam, RunSpec
 from runners.study import Plan, Study, continued, to_do
 from scripts import cli
 
-Contenders = Annotated[list[str] | None, typer.Argument(help="frameworks to compare [default: keras torch]")]
 TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
 Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
 Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
-Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
+AllowUnmatched = Annotated[
+    bool, typer.Option(help="go on if the parity audit fails, compared unpaired and labelled so")
+]
 RetryFailed = Annotated[bool, typer.Option(help="do the folder's failed and out-of-memory runs again")]
 
 
+@dataclass(frozen=True)
+class Permissions:
+    """What the user allows beyond the plan."""
+
+    retry_failed: bool
+    go_on_unmatched: bool
+
+
 def compare(
-    contenders: Contenders = None,
+    contenders: cli.Contenders = None,
     track: TrackNames = "matched",
     seeds: Seeds = "5",
     epochs: cli.Epochs = 13,
     batch_size: cli.BatchSize = 128,
     out: Out = Path("results/default"),
-    address: Address = "auto",
+    address: cli.Address = "auto",
     device: cli.Device = "auto",
     threads: cli.Threads = 1,
     limit_train: cli.LimitTrain = 60_000,
@@ -50,6 +62,7 @@ def compare(
     checkpoint: cli.Checkpoint = True,
     deterministic: cli.Deterministic = False,
     retry_failed: RetryFailed = False,
+    allow_unmatched: AllowUnmatched = False,
     data_dir: cli.DataDir = None,
 ) -> None:
     """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
@@ -60,7 +73,7 @@ def compare(
     with cli.exit_codes():
         wanted_device = cli.device(device)
         plan = Plan(
-            contenders=tuple(cli.contender(text) for text in contenders or ["keras", "torch"]),
+            contenders=cli.contenders(contenders),
             tracks=cli.tracks(track),
             seeds=cli.seeds(seeds),
             epochs=epochs,
@@ -79,14 +92,15 @@ def compare(
             if died:
                 console.print(f"Taking {out} over from {died}, which died without letting go of it.", markup=False)
             data = load(data_dir)
-            do_missing_runs(out, plan, wanted_device, address, data, console, retry_failed=retry_failed)
+            permissions = Permissions(retry_failed, allow_unmatched)
+            do_missing_runs(out, plan, wanted_device, address, data, console, permissions)
             report = build(out)
         show(report, console)
     raise SystemExit(cli.RUNS_FAILED if report.unsuccessful else 0)
 
 
 def do_missing_runs(
-    out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console, *, retry_failed: bool
+    out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console, may: Permissions
 ) -> None:
     """Settle what the study is, find what it lacks, and have Ray do that."""
     begun = store.read_study(out)
@@ -102,13 +116,31 @@ def do_missing_runs(
         recorded, unreadable = store.read_records(out, study.plan)
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
-        again = {r.run_id: r for r in recorded if retry_failed and r.status in ("failed", "oom")}
+        again = {r.run_id: r for r in recorded if may.retry_failed and r.status in ("failed", "oom")}
         specs = to_do(study.plan, {r.run_id for r in recorded} - again.keys())
         if specs:
             where = where or stack.enter_context(session(address))
             preflight(need_of(specs[0]))
             store.write_study(out, study)
+            if any(spec.track == "matched" for spec in specs):
+                audit_once(out, study.plan, data, console, may)
             carry_out(out, specs, data, again, console, where)
+
+
+def audit_once(out: Path, plan: Plan, data: FashionMnist, console: Console, may: Permissions) -> None:
+    """Hold a matched study's contenders to that word, unless they were under the same conditions.
+
+    Raises NotMatched if they fail, unless the study may go on unmatched.
+    """
+    known, now = audit.read(out), audit.conditions(plan.contenders, plan)
+    if len(plan.contenders) < 2 or (known and not known.failed and known.conditions == now):
+        return
+    console.print(cli.audit_begins(plan.contenders, "quick"), markup=False)
+    done = hold_audit(plan.contenders, plan, "quick", data)
+    audit.write(out, done)
+    if done.failed and not may.go_on_unmatched:
+        raise NotMatched(f"{summary(done)}; mend that, or repeat with --allow-unmatched to compare them unpaired")
+    console.print(summary(done), markup=False)
 
 
 def carry_out(
