@@ -59,6 +59,11 @@ class Audit(Frozen):
         """The checks that do not hold; the first is the one to look at first."""
         return tuple(row for row in self.rows if not row.holds)
 
+    @property
+    def unmatched(self) -> frozenset[str]:
+        """Contenders that do not compute what the one they are held against does."""
+        return frozenset(row.b for row in self.failed)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -241,11 +246,10 @@ def _distances(a: Arrays, b: Arrays) -> dict[str, float]:
 def _distance(a: np.ndarray | None, b: np.ndarray | None) -> float:
     if a is None or b is None or a.shape != b.shape:
         return np.inf
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return np.inf
     apart, size = np.linalg.norm(a.astype(float) - b.astype(float)), np.linalg.norm(b.astype(float))
-    if apart == 0:
-        return 0.0
-    relative = apart / size if size else np.inf
-    return float(relative) if np.isfinite(relative) else np.inf
+    return float(apart / size) if size else float(apart and np.inf)
 
 
 def write(folder: Path, audit: Audit) -> None:

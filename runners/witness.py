@@ -133,8 +133,8 @@ def _in_float32(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arr
     """One step, as far as float32 tells: later a ReLU falls differently, and the paths part."""
     one = {"limit_train": min(task.settings.batch_size, TRAIN_IMAGES)}
     steep = task.spec(**one, optimizer=Sgd(learning_rate=GRADIENT_RATE))
-    outcome, weights = _train(runner, steep, _fewer_tests(data, 1))
-    _, adam = _train(runner, task.spec(**one), _fewer_tests(data, 1))
+    outcome, weights = _train(runner, steep, _fewer_tests(data, task.settings.batch_size))
+    _, adam = _train(runner, task.spec(**one), _fewer_tests(data, task.settings.batch_size))
     shown = {
         "loss float32": _loss(outcome),
         "gradient float32": _gradient(weights[0], outcome),
@@ -147,7 +147,7 @@ def _in_float32(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arr
 
 def _steps(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arrays]:
     """In float64: the first gradient, the first step, and the weights after STEPS steps with each optimiser."""
-    stretch, few = task.spec(dtype="float64", limit_train=task.images), _fewer_tests(data, 1)
+    stretch, few = task.spec(dtype="float64", limit_train=task.images), _fewer_tests(data, task.settings.batch_size)
     outcome, sgd = _train(runner, stretch.model_copy(update={"optimizer": MOMENTUM}), few)
     _, adam = _train(runner, stretch, few)
     return {

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from runners import store
+from runners.audit import Audit, read
 from runners.record import RunRecord
 from runners.report import page, plots, tables
 from runners.report.comparisons import comparisons_table
-from runners.report.notices import notices
+from runners.report.notices import audit_notices, notices
 from runners.study import Study
 
 
@@ -24,6 +25,7 @@ class Report:
     runs: pd.DataFrame
     summary: pd.DataFrame
     comparisons: pd.DataFrame
+    audit: Audit | None
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -43,7 +45,9 @@ def build(folder: Path) -> Report:
     study = store.existing_study(folder)
     records, unreadable = store.read_records(folder, study.plan)
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
-    summary, comparisons = tables.summary_table(runs), comparisons_table(runs, study.plan)
+    audit = read(folder) if "matched" in study.plan.tracks else None
+    summary = tables.summary_table(runs)
+    comparisons = comparisons_table(runs, study.plan, audit.unmatched if audit else ())
     for name, table in (("runs", runs), ("epochs", epochs), ("summary", summary), ("comparisons", comparisons)):
         tables.write(table, folder / "tables", name)
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
@@ -56,7 +60,8 @@ def build(folder: Path) -> Report:
         runs,
         summary,
         comparisons,
-        tuple(notices(study.plan, records, unreadable)),
+        audit,
+        tuple(audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable)),
         tuple(drawn),
     )
     store.write_atomically(report.page, page.render(report).encode())

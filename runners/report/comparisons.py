@@ -1,7 +1,7 @@
 """Every pair of contenders on every metric, with its verdict."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -33,13 +33,13 @@ COLUMNS = [
 ]
 
 
-def comparisons_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """One row a track, pair and metric, the primary metric first.
+def comparisons_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str] = ()) -> pd.DataFrame:
+    """One row a track, pair and metric, the primary metric first; pairs with a contender of `unmatched` are unpaired.
 
     `difference` is a - b, in a time metric a / b; `wins` counts the seeds that a wins, a failed run being a loss. The
     p values of the metrics that are not primary are Holm-corrected, within their track and pair.
     """
-    rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan)]
+    rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan, unmatched)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
 
 
@@ -48,10 +48,10 @@ def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
     return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in METRICS)
 
 
-def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, Any]]:
+def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[str]) -> Iterator[dict[str, Any]]:
     by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
-        paired = track == "matched"  # elsewhere an equal seed number pairs nothing
+        paired = track == "matched" and not {a, b} & set(unmatched)  # elsewhere an equal seed number pairs nothing
         rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in declared_metrics(plan)]
         secondary = [row for row, metric in zip(rows, METRICS, strict=True) if not metric.primary]
         corrected = holm([row["p_difference"] for row in secondary])

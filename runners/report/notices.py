@@ -1,8 +1,10 @@
 """Everything a reader should be warned of, in one place, each with a next step."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from lenet.data import TRAIN_IMAGES
+from runners.audit import Audit
 from runners.record import RunRecord
 from runners.report.statistics import outliers
 from runners.store import Unreadable
@@ -23,6 +25,22 @@ def notices(plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unrea
     )
     damaged = [f"{item.path} was skipped ({item.reason}); delete it and repeat the command." for item in unreadable]
     return damaged + [notice for check in checks for notice in check(plan, records)]
+
+
+def audit_notices(folder: Path, plan: Plan, records: Sequence[RunRecord], audit: Audit | None) -> list[str]:
+    """What the parity audit leaves open of a matched study."""
+    if "matched" not in plan.tracks or len(plan.contenders) < 2:
+        return []
+    if audit is None:
+        return [f"No parity audit lies beside the runs; python scripts/audit.py --out {folder} holds them to the word."]
+    if audit.failed:
+        first = audit.failed[0]
+        told = f"not matched: the parity audit's check of {first.check} ({first.precision}) fails. {first.finding}"
+        return [f"{', '.join(sorted(audit.unmatched))}: {told}; mend that, and use another --out."]
+    seen = {e.gpu_model or e.cpu_model for r in records if (e := r.environment) and r.spec.track == "matched"}
+    elsewhere = sorted(seen - set(audit.machines))
+    advice = f"repeat python scripts/audit.py --out {folder} where a run lands there."
+    return [f"Runs on {', '.join(elsewhere)} were not audited there; {advice}"] if elsewhere else []
 
 
 def _missing(plan: Plan, records: Sequence[RunRecord]) -> list[str]:

@@ -8,8 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
+from runners.report import audit
 from runners.report.ease import RULES, ease_table
-from runners.report.wording import ABSENT, number, summary_grid
+from runners.report.wording import ABSENT, labelled_sentences, number, summary_grid
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -33,8 +34,12 @@ def render(report: "Report") -> str:
         title=f"Level Field: {' against '.join(str(c) for c in report.study.plan.contenders)}",
         study=report.study,
         plan=report.study.plan,
-        sentences=[(row.track, row.sentence) for row in report.comparisons.itertuples()],
+        sentences=labelled_sentences(report.comparisons),
         notices=report.notices,
+        audit=report.audit,
+        audit_summary=audit.summary(report.audit) if report.audit else None,
+        audit_heading=audit.HEADING,
+        audit_rows=audit.audit_grid(report.audit) if report.audit else [],
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
         frameworks=[framework.label for framework in FRAMEWORKS.values()],

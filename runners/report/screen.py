@@ -4,14 +4,14 @@ from rich.console import Console
 from rich.table import Table
 
 from runners.report.build import Report
-from runners.report.wording import summary_grid
+from runners.report.wording import labelled_sentences, summary_grid
 
 
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     console.print()
-    for row in report.comparisons.itertuples():
-        console.print(f"[{row.track}] {row.sentence}", markup=False, highlight=False)
+    for label, sentence in labelled_sentences(report.comparisons):
+        console.print(f"[{label}] {sentence}", markup=False, highlight=False)
     heading, *rows = summary_grid(report.summary)
     table = Table()
     for index, name in enumerate(heading):

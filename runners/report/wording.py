@@ -27,6 +27,15 @@ def summary_grid(summary: pd.DataFrame) -> list[tuple[str, ...]]:
     return [heading, runs, *rows]
 
 
+def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str]]:
+    """Of each comparison the track, as it may be called, and the sentence.
+
+    What is set up as matched is unpaired only if the parity audit failed, and then is not matched.
+    """
+    rows = comparisons[["track", "paired", "sentence"]].itertuples(index=False, name=None)
+    return [("not matched" if track == "matched" and not paired else track, told) for track, paired, told in rows]
+
+
 def number(value: float | None, digits: int) -> str:
     """A number with so many decimals, or a dash for one that is not there."""
     return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"

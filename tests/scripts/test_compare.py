@@ -13,6 +13,7 @@ from PIL import Image
 
 from lenet.architecture import CLASS_NAMES
 from lenet.data import SHA256, cache_folder, load
+from runners import audit
 from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone, workers_of
 
 SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 2)
@@ -32,6 +33,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def audited(study: Path, *folders: Path) -> None:
+    """Give other folders the study's parity audit, which holds for them too, so that they do not each do their own."""
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        shutil.copy(study / audit.FILE, folder)
+
+
 def runs_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "tables" / "runs.csv").set_index("run_id")
 
@@ -48,6 +56,7 @@ def test_the_folder_holds_what_it_promises(study: Path) -> None:
     assert {path.name for path in (study / "tables").iterdir()} == tables
     assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg"}
     assert (study / "report.html").stat().st_size < 5_000_000
+    assert audit.read(study).failed == ()
     for run_id in run_ids:
         predictions = np.load(study / "predictions" / f"{run_id}.npy", allow_pickle=False)
         assert (predictions.dtype, predictions.shape) == (np.uint8, (10_000,))
@@ -87,6 +96,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch_and_no_framework_noise(study: Path)
     assert complained == ""
     assert not {"raylet", "oneDNN", "WARNING", "\x1b"} & set(said.replace("(", " ").split())
     assert "[matched] Test accuracy: descriptive only" in said
+    assert "Parity audit (quick): all 16 checks hold" in said
     assert said.splitlines()[-1].endswith("report.html")
 
 
@@ -95,6 +105,7 @@ def test_the_same_command_again_does_nothing_and_leaves_the_tables(study: Path) 
     done = run_script("compare", *SMALL, "--seeds", 2, "--out", study)
     assert done.returncode == 0
     assert "  epoch " not in done.stdout
+    assert "Parity audit" not in done.stdout
     assert (study / "tables" / "runs.csv").read_bytes() == before
 
 
@@ -164,8 +175,11 @@ def test_predict_refuses_what_is_no_picture(study: Path, tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
-def test_a_run_killed_mid_epoch_is_retried_and_an_interrupted_study_resumes_to_the_same_tables(tmp_path: Path) -> None:
+def test_a_run_killed_mid_epoch_is_retried_and_an_interrupted_study_resumes_to_the_same_tables(
+    study: Path, tmp_path: Path
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
+    audited(study, whole, parts)
     killed = start_script("compare", *LONG, "--out", whole)
     said = read_until(killed, "keras-matched-seed0  epoch 1/4")
     (victim,) = workers_of(killed, "keras-matched-seed0")
@@ -193,7 +207,8 @@ def test_a_run_killed_mid_epoch_is_retried_and_an_interrupted_study_resumes_to_t
     pd.testing.assert_frame_equal(reproducible(parts), reproducible(whole))
 
 
-def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(tmp_path: Path) -> None:
+def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study: Path, tmp_path: Path) -> None:
+    audited(study, tmp_path)
     driver = start_script("compare", *LONG, "--out", tmp_path)
     read_until(driver, "epoch 2/4")
     second = run_script("compare", *LONG, "--out", tmp_path)
@@ -218,8 +233,16 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     (broken / "__init__.py").write_text("raise ImportError('this torch is broken on purpose')")
     out = tmp_path / "out"
     arguments = (*SMALL, "--seeds", 1, "--out", out)
-    done = run_script("compare", *arguments, PYTHONPATH=str(broken.parent))
+    stopped = run_script("compare", *arguments, PYTHONPATH=str(broken.parent))
+    assert stopped.returncode == 1
+    assert (
+        "first process (exact). torch: its process failed: ImportError: this torch is broken on purpose"
+        in stopped.stderr
+    )
+    assert not (out / "runs").exists()
+    done = run_script("compare", *arguments, "--allow-unmatched", PYTHONPATH=str(broken.parent))
     assert done.returncode == 1
+    assert "[not matched] Test accuracy" in done.stdout
     assert runs_of(out)["status"].to_dict() == {"keras-matched-seed0": "completed", "torch-matched-seed0": "failed"}
     assert "Traceback" in done.stdout
     assert "this torch is broken on purpose" in done.stdout
@@ -227,6 +250,7 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     again = run_script("compare", *arguments, "--retry-failed")
     assert again.returncode == 0, again.stdout
     assert "1 run to do" in again.stdout
+    assert "[matched] Test accuracy" in again.stdout, "the audit was done again, and holds"
     assert runs_of(out).loc["torch-matched-seed0", ["status", "attempts"]].tolist() == ["completed", 2]
 
 

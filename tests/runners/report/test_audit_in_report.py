@@ -1,0 +1,68 @@
+"""What a report says of the parity audit, and what it no longer says where the audit fails."""
+
+import pytest
+
+from runners import audit
+from runners.audit import FILE
+from runners.report.build import build
+from tests.runners.report.conftest import ENVIRONMENT, an_audit
+
+
+def sentences(report):
+    return report.comparisons.set_index("metric")["sentence"].to_dict()
+
+
+def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
+    report = build(study_folder())
+    page = report.page.read_text()
+    assert "Parity audit (quick): all 2 checks hold" in page
+    assert "<td>gradient</td>" in page
+    assert report.comparisons["paired"].all()
+    assert report.notices == ()
+
+
+def test_a_failed_audit_unpairs_the_comparison_and_takes_the_word_away(study_folder):
+    folder = study_folder()
+    audit.write(folder, an_audit(fails=True))
+    report = build(folder)
+    assert not report.comparisons["paired"].any()
+    assert report.comparisons["wins"].isna().all()
+    assert report.notices == (
+        "torch: not matched: the parity audit's check of gradient (float64) fails. conv1/kernel is the first to "
+        "differ; look at the loop; mend that, and use another --out.",
+    )
+    page = report.page.read_text()
+    assert "<small>not matched</small>" in page
+    assert "<small>matched</small>" not in page
+    assert "Each run was set up" in page
+
+
+def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder):
+    folder = study_folder(("keras", "torch", "torch:ddp:2"))
+    audit.write(folder, an_audit("torch", "torch:ddp:2", fails=True))
+    paired = build(folder).comparisons.groupby(["a", "b"])["paired"].all().to_dict()
+    assert paired == {("keras", "torch"): True, ("keras", "torch:ddp:2"): False, ("torch", "torch:ddp:2"): False}
+
+
+def test_a_study_that_was_not_audited_says_how_to(study_folder):
+    folder = study_folder()
+    (folder / FILE).unlink()
+    (notice,) = build(folder).notices
+    assert notice == (
+        f"No parity audit lies beside the runs; python scripts/audit.py --out {folder} holds them to the word."
+    )
+
+
+def test_runs_on_a_machine_that_was_not_audited_are_told(study_folder):
+    folder = study_folder()
+    done = an_audit().model_copy(update={"machines": ("Another CPU",)})
+    audit.write(folder, done)
+    (notice,) = build(folder).notices
+    assert notice.startswith(f"Runs on {ENVIRONMENT.cpu_model} were not audited there; ")
+
+
+@pytest.mark.parametrize("given", [{"tracks": ("native",)}, {"contenders": ("keras",)}], ids=str)
+def test_where_nothing_is_matched_no_audit_is_missed(study_folder, given):
+    folder = study_folder(**given)
+    (folder / FILE).unlink()
+    assert build(folder).notices == ()

@@ -1,0 +1,207 @@
+"""The audit must be able to fail: unfairness is planted in a copy of the project, and the right check must name it."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet.data import FashionMnist, scale
+from lenet.errors import BadInput
+from runners import audit
+from runners.audit import CHECKS, Audit, AuditRow, compare, conditions, pairs
+from runners.report.audit import audit_grid, summary
+from runners.spec import Adam, Contender, Settings
+from runners.witness import Task, Witness
+from tests.runners import one_witness
+from tests.runners.faults import FAULTS, Fault
+
+PROJECT = Path(audit.__file__).parents[1]
+FRAMEWORKS = ("keras", "torch")
+
+
+def task(framework: str) -> Task:
+    return Task(contender=framework, settings=Settings(), level="quick")
+
+
+def witness_of(project: Path, framework: str, file: Path) -> Witness:
+    """A quick witness from the project as it lies there, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, one_witness.__file__, framework, "quick", str(file)]
+    done = subprocess.run(command, env=environment, cwd=project, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return Witness(framework, death=done.stderr.strip().splitlines()[-1])
+    return pickle.loads(file.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def honest(pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Witness]:
+    folder = tmp_path_factory.mktemp("honest")
+    asked = {name: pool.submit(witness_of, PROJECT, name, folder / name) for name in FRAMEWORKS}
+    return {name: future.result() for name, future in asked.items()}
+
+
+@pytest.fixture(scope="module")
+def planted(
+    honest: dict[str, Witness], pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Future[Witness]]:
+    """Of each fault: the witness of the side it was planted on, some already while others are looked at."""
+
+    def plant(number: int, fault: Fault) -> Witness:
+        project = tmp_path_factory.mktemp(f"fault{number}") / "project"
+        for folder in ("lenet", "runners"):
+            shutil.copytree(PROJECT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        fault.plant(project)
+        return witness_of(project, fault.framework, project / "witness")
+
+    return {fault.name: pool.submit(plant, number, fault) for number, fault in enumerate(FAULTS)}
+
+
+def rows_of(witnesses: dict[str, Witness], data: FashionMnist) -> tuple[AuditRow, ...]:
+    return compare([task(name) for name in FRAMEWORKS], [witnesses[name] for name in FRAMEWORKS], data)
+
+
+def failed(rows: tuple[AuditRow, ...]) -> list[AuditRow]:
+    return [row for row in rows if not row.holds]
+
+
+def test_the_two_frameworks_hold_against_each_other(honest: dict[str, Witness], fashion_mnist: FashionMnist) -> None:
+    rows = rows_of(honest, fashion_mnist)
+    assert failed(rows) == []
+    quick = [check.name for check in CHECKS if "epoch" not in check.key and check.key != "evaluation float32"]
+    exact = ["process", "architecture", "data", "initial weights", "batch order"]
+    assert [row.check for row in rows] == [*exact, *quick]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_caught_and_named(
+    fault: Fault, honest: dict[str, Witness], planted: dict[str, Future[Witness]], fashion_mnist: FashionMnist
+) -> None:
+    witnesses = honest | {fault.framework: planted[fault.name].result()}
+    first = failed(rows_of(witnesses, fashion_mnist))[0]
+    assert first.check == fault.check, first.finding
+    assert fault.says in first.finding
+    assert "look at" in first.finding
+
+
+# Every compared check, the whole epochs too, with made-up arrays
+
+
+def made_up(name: str, changed: str | None = None, by: float = 0.0) -> Witness:
+    random = np.random.default_rng(0)
+    shown = {check.key: {"first": random.normal(size=9), "second": random.normal(size=9)} for check in CHECKS}
+    if changed is not None:
+        shown[changed]["second"] = shown[changed]["second"] * (1 + by)
+    return Witness(name, shown={**shown, "steps taken": {}})
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.name}, {check.precision}")
+@pytest.mark.parametrize("by", [2.0, -2.0, np.nan, np.inf])
+def test_what_differs_by_more_than_allowed_fails_its_check_and_no_other(
+    check: audit.Check, by: float, fashion_mnist: FashionMnist
+) -> None:
+    sides = {"keras": made_up("keras"), "torch": made_up("torch", check.key, by * check.allowed)}
+    compared = [row for row in rows_of(sides, fashion_mnist) if row.precision != "exact" and not row.holds]
+    assert [(row.check, row.precision) for row in compared] == [(check.name, check.precision)]
+    assert compared[0].finding.startswith("second is the first to differ")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.name}, {check.precision}")
+def test_what_differs_by_less_than_allowed_holds(check: audit.Check, fashion_mnist: FashionMnist) -> None:
+    sides = {"keras": made_up("keras"), "torch": made_up("torch", check.key, 0.5 * check.allowed)}
+    rows = {(row.check, row.precision): row for row in rows_of(sides, fashion_mnist)}
+    row = rows[check.name, check.precision]
+    assert row.holds
+    assert row.measured == pytest.approx(0.5 * check.allowed, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [{}, {"first": np.ones(9)}, {"first": np.ones(9), "second": np.ones(8)}],
+    ids=["nothing", "one array", "another shape"],
+)
+def test_what_only_one_side_shows_does_not_hold(lacking: dict[str, np.ndarray], fashion_mnist: FashionMnist) -> None:
+    torch = made_up("torch")
+    torch.shown["loss float64"] = lacking
+    names = [row.check for row in failed(rows_of({"keras": made_up("keras"), "torch": torch}, fashion_mnist))]
+    assert "loss" in names
+
+
+def test_the_images_that_tell_the_order_are_all_different(fashion_mnist: FashionMnist) -> None:
+    fed = scale(fashion_mnist.train_images[: task("keras").fed_images])
+    assert len({image.tobytes() for image in fed}) == len(fed) == 224
+
+
+# Who is held against whom, and for how long
+
+
+@pytest.mark.parametrize(
+    ("contenders", "expected"),
+    [
+        (["keras", "torch"], [("keras", "torch")]),
+        (["torch", "keras", "torch:ddp:2"], [("torch", "keras"), ("torch", "torch:ddp:2")]),
+        (["keras", "torch", "torch:ddp:2"], [("keras", "torch"), ("torch", "torch:ddp:2")]),
+        (["keras", "torch:ddp:2"], [("keras", "torch:ddp:2")]),
+    ],
+)
+def test_a_strategy_is_held_against_its_own_framework(contenders: list[str], expected: list[tuple[str, str]]) -> None:
+    assert pairs([Contender.model_validate(text) for text in contenders]) == expected
+
+
+CONTENDERS = tuple(Contender.model_validate(name) for name in FRAMEWORKS)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"threads": 2}, {"device": "gpu"}, {"batch_size": 64}, {"deterministic": True}, {"optimizer": Adam(epsilon=1e-8)}],
+    ids=str,
+)
+def test_an_audit_holds_under_its_own_conditions_only(other: dict[str, object]) -> None:
+    assert conditions(CONTENDERS, Settings()) != conditions(CONTENDERS, Settings(**other))
+    assert conditions(CONTENDERS, Settings()) == conditions(CONTENDERS, Settings(epochs=3, limit_train=256))
+
+
+def an_audit(*rows: AuditRow) -> Audit:
+    return Audit(level="quick", rows=rows, machines=("Made-up CPU",), conditions={}, seconds=12.0)
+
+
+GOOD = AuditRow(check="loss", precision="float64", a="keras", b="torch", measured=3e-15, allowed=1e-12)
+BAD = GOOD.model_copy(update={"check": "gradient", "measured": np.inf, "finding": "conv1/kernel; look at the loop"})
+
+
+def test_an_audit_survives_json_with_what_is_infinite(tmp_path: Path) -> None:
+    written = an_audit(GOOD, BAD)
+    audit.write(tmp_path, written)
+    assert audit.read(tmp_path) == written
+    assert audit.read(tmp_path).failed == (BAD,)
+
+
+def test_a_folder_without_an_audit_has_none(tmp_path: Path) -> None:
+    assert audit.read(tmp_path) is None
+
+
+def test_a_damaged_audit_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / audit.FILE).write_text("{")
+    with pytest.raises(BadInput, match=r"audit\.json is not an audit of this version"):
+        audit.read(tmp_path)
+
+
+def test_the_summary_tells_the_worst_or_the_first_that_failed() -> None:
+    assert summary(an_audit(GOOD)) == (
+        "Parity audit (quick): all 1 checks hold, the largest relative difference in float64 3e-15; 12 s on Made-up CPU"
+    )
+    told = summary(an_audit(GOOD, BAD))
+    assert "1 of 2 checks do not hold, first gradient (float64). conv1/kernel; look at the loop" in told
+    assert [cells[-1] for cells in audit_grid(an_audit(GOOD, BAD))] == ["yes", "NO"]

@@ -1,0 +1,68 @@
+"""The audit as people run it, and as a study with a planted fault meets it."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from runners import audit
+from tests.runners.faults import FAULTS
+from tests.scripts.processes import SCRIPTS, run_script
+
+PROJECT = SCRIPTS.parent
+SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
+
+
+@pytest.fixture
+def unfair(tmp_path: Path) -> Path:
+    """The project with average pooling on one side."""
+    project = tmp_path / "project"
+    for folder in ("cluster", "lenet", "runners", "scripts"):
+        shutil.copytree(PROJECT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (fault,) = (fault for fault in FAULTS if fault.name == "average pooling")
+    fault.plant(project)
+    return project
+
+
+def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
+    done = run_script("audit", "--quick", "--address", "local", "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(" yes ") == 16
+    assert "Parity audit (quick): all 16 checks hold" in done.stdout
+    kept = audit.read(tmp_path)
+    assert kept is not None
+    assert kept.failed == ()
+    assert kept.machines
+
+
+def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stopped = run_script("compare", *SMALL, "--out", out, PYTHONPATH=str(unfair))
+    assert stopped.returncode == 1
+    assert "first forward (float32). conv1 is the first to differ" in stopped.stderr
+    assert "--allow-unmatched" in stopped.stderr
+    assert not (out / "runs").exists()
+
+    allowed = run_script("compare", *SMALL, "--allow-unmatched", "--out", out, PYTHONPATH=str(unfair))
+    assert allowed.returncode == 0, allowed.stderr
+    assert "[not matched] Test accuracy" in allowed.stdout
+    assert "[matched]" not in allowed.stdout
+    assert not pd.read_csv(out / "tables" / "comparisons.csv")["paired"].any()
+    assert "<small>not matched</small>" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("keras",), "keras alone is held against nothing: name two contenders or more"),
+        (("keras", "jax"), "unknown framework 'jax'"),
+        (("--device", "tpu"), "unknown device 'tpu'"),
+        (("--threads", 64, "--address", "local"), "each run needs 64 CPU(s)"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_sentence(arguments: tuple[object, ...], sentence: str, tmp_path: Path) -> None:
+    done = run_script("audit", *arguments, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
