@@ -90,13 +90,18 @@ def _perform(spec: RunSpec, data: FashionMnist, work: Work, mailbox: ActorHandle
     return perform(spec, data, work, report, submitted_at)
 
 
-def call_each(function: Callable[[Any, Any], Any], items: Sequence[Any], shared: Any, need: Need) -> list[Any]:
+def call_each(
+    function: Callable[[Any, Any], Any], items: Sequence[Any], shared: Any, needs: Sequence[Need]
+) -> list[Any]:
     """`function(item, shared)` of each item, side by side on the connected cluster, each in a fresh process of its own.
 
     Where a call raised, or its process died, its place holds the RayError that says so.
     """
     kept = ray.put(shared)
-    calls = [_call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, kept) for item in items]
+    calls = [
+        _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, kept)
+        for item, need in zip(items, needs, strict=True)
+    ]
     try:
         return [_result(call) for call in calls]
     finally:

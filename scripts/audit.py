@@ -7,13 +7,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.audit import hold_audit
+from cluster.audit import follow_divergence, hold_audit
 from cluster.executor import need_of
 from cluster.session import nodes, preflight, session
 from lenet.data import load
 from lenet.errors import BadInput
-from runners import store
+from runners import divergence, store
 from runners.audit import Audit, write
+from runners.divergence import Divergence
+from runners.report import divergence as divergence_report
 from runners.report.audit import HEADING, audit_grid, summary
 from runners.spec import RunSpec, Settings
 from runners.witness import Level
@@ -23,6 +25,9 @@ from scripts import cli
 def audit(
     contenders: cli.Contenders = None,
     full: Annotated[bool, typer.Option("--full/--quick", help="with whole epochs, or without")] = True,
+    follow: Annotated[
+        bool, typer.Option("--divergence", help="also follow, for an epoch, how the contenders' weights part")
+    ] = False,
     out: Annotated[Path, typer.Option(help="folder of audit.json; a study's, if its report is to show it")] = Path(
         "results/audit"
     ),
@@ -49,12 +54,15 @@ def audit(
             if wanted == "auto":
                 wanted = "gpu" if any(node.gpus for node in nodes()) else "cpu"
             settings = Settings(device=wanted, threads=threads, batch_size=batch_size)
-            preflight(need_of(RunSpec(contender=named[0], **settings.model_dump())))
+            most = settings.model_copy(update={"threads": 2 * threads}) if follow else settings
+            preflight(need_of(RunSpec(contender=named[0], **most.model_dump())))
             level: Level = "full" if full else "quick"
             console.print(f"{cli.audit_begins(named, level)} {where}", markup=False)
             done = hold_audit(named, settings, level, data)
-        write(out, done)
-    show(done, console)
+            write(out, done)
+            show(done, console)
+            if follow:
+                show_divergence(out, follow_divergence(named, settings, data), console)
     raise SystemExit(cli.RUNS_FAILED if done.failed else 0)
 
 
@@ -67,6 +75,18 @@ def show(done: Audit, console: Console) -> None:
     for row in done.failed:
         console.print(f"{row.check} ({row.precision}): {row.finding}", markup=False, highlight=False)
     console.print(summary(done), markup=False, highlight=False)
+
+
+def show_divergence(out: Path, found: Divergence, console: Console) -> None:
+    """Keep it, and show table, plot and sentences."""
+    divergence.write(out, found)
+    table = Table(*divergence_report.HEADING)
+    for cells in divergence_report.divergence_grid(found):
+        table.add_row(*cells)
+    console.print(table)
+    for sentence in divergence_report.sentences(found):
+        console.print(sentence, markup=False, highlight=False)
+    console.print(str(divergence_report.draw_divergence(found, out / "plots")), markup=False, highlight=False)
 
 
 if __name__ == "__main__":

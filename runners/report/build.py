@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from runners import store
-from runners.audit import Audit, read
+from runners import audit as parity
+from runners import divergence, store
+from runners.audit import Audit
+from runners.divergence import Divergence
 from runners.record import RunRecord
 from runners.report import page, plots, tables
 from runners.report.comparisons import comparisons_table
+from runners.report.divergence import divergence_table, draw_divergence
 from runners.report.notices import audit_notices, notices
 from runners.study import Study
 
@@ -26,6 +29,7 @@ class Report:
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     audit: Audit | None
+    divergence: Divergence | None
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -45,7 +49,7 @@ def build(folder: Path) -> Report:
     study = store.existing_study(folder)
     records, unreadable = store.read_records(folder, study.plan)
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
-    audit = read(folder) if "matched" in study.plan.tracks else None
+    audit = parity.read(folder) if "matched" in study.plan.tracks else None
     summary = tables.summary_table(runs)
     comparisons = comparisons_table(runs, study.plan, audit.unmatched if audit else ())
     for name, table in (("runs", runs), ("epochs", epochs), ("summary", summary), ("comparisons", comparisons)):
@@ -53,6 +57,10 @@ def build(folder: Path) -> Report:
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
+    parting = divergence.read(folder)
+    if parting:
+        tables.write(divergence_table(parting), folder / "tables", "divergence")
+        drawn.append(draw_divergence(parting, folder / "plots"))
     report = Report(
         folder,
         study,
@@ -61,6 +69,7 @@ def build(folder: Path) -> Report:
         summary,
         comparisons,
         audit,
+        parting,
         tuple(audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable)),
         tuple(drawn),
     )

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
-from runners.report import audit
+from runners.report import audit, divergence
 from runners.report.ease import RULES, ease_table
 from runners.report.wording import ABSENT, labelled_sentences, number, summary_grid
 
@@ -21,6 +21,7 @@ PLOT_TEXTS = {
     "test_loss": "Test loss by epoch, each run and the mean of each contender",
     "test_accuracy": "Test accuracy by epoch, each run and the mean of each contender",
     "seconds_per_epoch": "Training seconds by epoch, each run and the mean of each contender",
+    "divergence": "How far weights are apart after each step: frameworks, and each framework with other threads",
     "split_clock": "Where a run's seconds go: mean seconds of each stage for each contender",
 }
 
@@ -39,6 +40,9 @@ def render(report: "Report") -> str:
         audit=report.audit,
         audit_summary=audit.summary(report.audit) if report.audit else None,
         audit_heading=audit.HEADING,
+        parting=divergence.sentences(report.divergence) if report.divergence else [],
+        parting_heading=divergence.HEADING,
+        parting_rows=divergence.divergence_grid(report.divergence) if report.divergence else [],
         audit_rows=audit.audit_grid(report.audit) if report.audit else [],
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],

@@ -52,8 +52,8 @@ def draw_all(epochs: pd.DataFrame, clocks: pd.DataFrame, folder: Path) -> list[P
     with mpl.rc_context(STYLE):
         for column, label in CURVES.items():
             name = "seconds_per_epoch" if column == "train_seconds" else column
-            drawn.append(_save(learning_curves(epochs, column, label), folder / f"{name}.png"))
-        drawn.append(_save(split_clock(clocks), folder / "split_clock.png"))
+            drawn.append(save(learning_curves(epochs, column, label), folder / f"{name}.png"))
+        drawn.append(save(split_clock(clocks), folder / "split_clock.png"))
     return drawn
 
 
@@ -121,7 +121,8 @@ def _groups(epochs: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]
         yield f"{contender} {track}" if tracks > 1 else str(contender), COLOURS[framework], dash, rows
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG at `path`, and as SVG beside it."""
     figure.savefig(path)
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     return path

@@ -1,0 +1,155 @@
+"""How fast two trainings from the same start part: framework from framework, and each from itself with other threads.
+
+With another number of threads the same sums are merely added in another order. If that parts a framework from itself as
+fast as another framework does, the parting is rounding's, not the frameworks'.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from lenet.architecture import Weights
+from lenet.data import FashionMnist
+from lenet.errors import BadInput
+from runners.audit import pairs
+from runners.clock import Stopwatch
+from runners.memory import keep_freed_memory
+from runners.registry import load_runner
+from runners.spec import Contender, Frozen, RunSpec, Settings
+from runners.store import write_atomically
+
+FILE = "divergence.json"
+DTYPES: tuple[Literal["float32", "float64"], ...] = ("float32", "float64")
+POINTS = 120  # so many steps of an epoch are looked at, or fewer, evenly on a logarithmic axis
+PARTED = 1e-3  # weights so far apart, relative to their norm, no longer differ by rounding alone
+
+
+class Walk(Frozen):
+    """A contender's epoch whose weights are to be followed."""
+
+    contender: Contender
+    settings: Settings
+
+    def spec(self, dtype: str) -> RunSpec:
+        """The matched run."""
+        shared = {name: getattr(self.settings, name) for name in Settings.model_fields}
+        return RunSpec(**{**shared, "contender": self.contender, "epochs": 1, "checkpoint": False, "dtype": dtype})
+
+    @property
+    def name(self) -> str:
+        """The contender with its number of threads."""
+        threads = self.settings.threads
+        return f"{self.contender}, {threads} thread{'s' if threads > 1 else ''}"
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Those whose weights are kept, 1-based, the last one included."""
+        last = ceil(self.settings.limit_train / self.settings.batch_size)
+        return tuple(np.unique(np.geomspace(1, last, POINTS).round().astype(int)).tolist())
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Weights along a walk: by precision, float64 (kept steps, parameters)."""
+
+    name: str
+    weights: dict[str, np.ndarray]
+
+
+class Line(Frozen):
+    """How far two walks are apart after each of the steps kept: norm of the difference, relative to the norm."""
+
+    a: str
+    b: str
+    same_framework: bool
+    precision: Literal["float32", "float64"]
+    distances: tuple[float, ...]
+
+    def parted_at(self, steps: Sequence[int]) -> float:
+        """The first of the steps after which they are more than PARTED apart; infinity if they never are."""
+        return next((step for step, apart in zip(steps, self.distances, strict=True) if not apart <= PARTED), inf)
+
+
+class Divergence(Frozen):
+    """`divergence.json`."""
+
+    steps: tuple[int, ...]
+    lines: tuple[Line, ...]
+
+    def parted(self, precision: str, *, same_framework: bool) -> dict[tuple[str, str], float]:
+        """When each pair parted."""
+        chosen = (x for x in self.lines if (x.precision, x.same_framework) == (precision, same_framework))
+        return {(line.a, line.b): line.parted_at(self.steps) for line in chosen}
+
+
+def walks(contenders: Sequence[Contender], settings: Settings) -> list[Walk]:
+    """Each contender with the study's number of threads and with twice as many."""
+    doubled = settings.model_copy(update={"threads": 2 * settings.threads})
+    return [Walk(contender=c, settings=s) for c in contenders for s in (settings, doubled)]
+
+
+def follow(walk: Walk, data: FashionMnist) -> Trace:
+    """Train a contender for an epoch in each precision here, in this process, which must be fresh."""
+    keep_freed_memory()
+    return Trace(walk.name, {dtype: _weights(walk, dtype, data) for dtype in DTYPES})
+
+
+def _weights(walk: Walk, dtype: str, data: FashionMnist) -> np.ndarray:
+    spec, wanted = walk.spec(dtype), set(walk.steps)
+    seen, kept = 0, []
+
+    def on_step(weights: Weights) -> None:
+        nonlocal seen
+        seen += 1
+        if seen in wanted:
+            kept.append(np.concatenate([array.ravel() for array in weights.values()]).astype(np.float64))
+
+    with tempfile.TemporaryDirectory() as scratch:
+        runner = load_runner(walk.contender.framework)
+        runner.train(spec, data.first(spec.limit_train), Stopwatch(), lambda _: None, Path(scratch), on_step)
+    return np.stack(kept)
+
+
+def divergence(walked: Sequence[Walk], traces: Sequence[Trace]) -> Divergence:
+    """The distances of each contender to the one that it is held against, and to itself with other threads.
+
+    The walks are those of `walks`, in its order.
+    """
+    by_name = {trace.name: trace for trace in traces}
+    contenders = list(dict.fromkeys(walk.contender for walk in walked))
+    plain, doubled = ({str(walk.contender): walk.name for walk in walked[first::2]} for first in (0, 1))
+    across = [(plain[a], plain[b], False) for a, b in pairs(contenders)]
+    within = [(plain[name], doubled[name], True) for name in plain]
+    lines = [
+        Line(a=a, b=b, same_framework=same, precision=dtype, distances=_apart(by_name[a], by_name[b], dtype))
+        for a, b, same in (*across, *within)
+        for dtype in DTYPES
+    ]
+    return Divergence(steps=walked[0].steps, lines=tuple(lines))
+
+
+def _apart(a: Trace, b: Trace, dtype: str) -> tuple[float, ...]:
+    of_a, of_b = a.weights[dtype], b.weights[dtype]
+    return tuple((np.linalg.norm(of_a - of_b, axis=1) / np.linalg.norm(of_b, axis=1)).tolist())
+
+
+def write(folder: Path, found: Divergence) -> None:
+    """Write divergence.json."""
+    write_atomically(folder / FILE, found.model_dump_json().encode())
+
+
+def read(folder: Path) -> Divergence | None:
+    """The folder's, or None if it has none; raises BadInput if it is damaged."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        return Divergence.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BadInput(f"{path} is of another version or damaged; delete it, and audit again to have it") from error
