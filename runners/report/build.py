@@ -9,6 +9,7 @@ import pandas as pd
 from runners import store
 from runners.record import RunRecord
 from runners.report import page, plots, tables
+from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
 from runners.report.notices import notices
 from runners.study import Study
@@ -24,6 +25,7 @@ class Report:
     runs: pd.DataFrame
     summary: pd.DataFrame
     comparisons: pd.DataFrame
+    agreements: pd.DataFrame
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -46,6 +48,9 @@ def build(folder: Path) -> Report:
     summary, comparisons = tables.summary_table(runs), comparisons_table(runs, study.plan)
     for name, table in (("runs", runs), ("epochs", epochs), ("summary", summary), ("comparisons", comparisons)):
         tables.write(table, folder / "tables", name)
+    predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
+    agreements = agreement_table(study.plan, records, predictions)
+    tables.write(agreements, folder / "tables", "agreement")
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
@@ -56,7 +61,8 @@ def build(folder: Path) -> Report:
         runs,
         summary,
         comparisons,
-        tuple(notices(study.plan, records, unreadable)),
+        agreements,
+        tuple(notices(study.plan, records, unreadable, unpredicted)),
         tuple(drawn),
     )
     store.write_atomically(report.page, page.render(report).encode())

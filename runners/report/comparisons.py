@@ -48,10 +48,15 @@ def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
     return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in METRICS)
 
 
+def pairs_by_seed(track: str) -> bool:
+    """Whether runs of an equal seed are a pair; in native and tuned an equal seed number pairs nothing."""
+    return track == "matched"
+
+
 def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, Any]]:
     by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
-        paired = track == "matched"  # elsewhere an equal seed number pairs nothing
+        paired = pairs_by_seed(track)
         rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in declared_metrics(plan)]
         secondary = [row for row, metric in zip(rows, METRICS, strict=True) if not metric.primary]
         corrected = holm([row["p_difference"] for row in secondary])

@@ -8,8 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
+from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
 from runners.report.ease import RULES, ease_table
-from runners.report.wording import ABSENT, number, summary_grid
+from runners.report.wording import ABSENT, agreement_grid, number, summary_grid
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -37,6 +38,9 @@ def render(report: "Report") -> str:
         notices=report.notices,
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
+        agreements=agreement_grid(report.agreements),
+        agreement_sentences=agreement_sentences(report.agreements),
+        seeds_for_all_pairs=SEEDS_FOR_ALL_PAIRS,
         frameworks=[framework.label for framework in FRAMEWORKS.values()],
         ease=[(row.aspect, [row.cells[name] for name in FRAMEWORKS], row.counted) for row in ease_table()],
         ease_rules=RULES,

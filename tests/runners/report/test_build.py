@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -13,6 +14,7 @@ from runners.report.screen import show
 from runners.study import run_specs
 
 ROOT = Path(__file__).parents[3]
+NAMES = ("runs", "epochs", "summary", "comparisons", "agreement")
 FAILED = {"status": "failed", "error": "it broke"}
 
 
@@ -28,7 +30,8 @@ def shown(report, width=120):
 
 def test_a_report_is_all_the_promised_files(everything):
     files = {str(path) for path in contents(everything.folder)}
-    tables = {f"tables/{n}.{e}" for n in ("runs", "epochs", "summary", "comparisons") for e in ("csv", "parquet")}
+    assert set(everything.folder.glob("tables/*.csv")) == {everything.folder / f"tables/{n}.csv" for n in NAMES}
+    tables = {f"tables/{n}.{e}" for n in NAMES for e in ("csv", "parquet")}
     assert tables | {"report.html", "study.json", "plots/test_accuracy.png", "plots/test_accuracy.svg"} <= files
 
 
@@ -79,6 +82,25 @@ def test_a_completed_run_without_its_numbers_does_not_cost_the_report(study_fold
     path = folder / "runs" / "torch-matched-seed0.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **absent}))
     assert build(folder).page.exists()
+
+
+def test_lost_predictions_cost_no_more_than_their_agreement(study_folder):
+    folder = study_folder(seeds=[0, 1])
+    (folder / "predictions" / "keras-matched-seed0.npy").unlink()
+    (folder / "predictions" / "torch-matched-seed0.npy").write_bytes(b"cut off")
+    report = build(folder)
+    assert len(report.agreements) == 1  # of the two runs of seed 1
+    (notice,) = [notice for notice in report.notices if "without predictions" in notice]
+    assert notice.startswith("2 completed run(s) without predictions (keras-matched-seed0.npy: missing; torch-matched-")
+    shutil.rmtree(folder / "predictions")
+    assert len(build(folder).agreements) == 0
+    assert "No two runs to compare." in report.page.read_text()
+
+
+def test_predictions_of_runs_that_did_not_complete_are_not_missed(study_folder):
+    folder = study_folder(seeds=[0], changed={"keras-matched-seed0": FAILED, "torch-matched-seed0": {"status": "oom"}})
+    shutil.rmtree(folder / "predictions")
+    assert not any("predictions" in notice for notice in build(folder).notices)
 
 
 def test_diverged_runs_are_drawn_nowhere(study_folder):
