@@ -11,6 +11,7 @@ from runners.record import RunRecord
 from runners.report import page, plots, tables
 from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
+from runners.report.defaults_worth import defaults_table
 from runners.report.notices import notices
 from runners.study import Study
 
@@ -26,6 +27,7 @@ class Report:
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     agreements: pd.DataFrame
+    defaults: pd.DataFrame
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -51,6 +53,8 @@ def build(folder: Path) -> Report:
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
     agreements = agreement_table(study.plan, records, predictions)
     tables.write(agreements, folder / "tables", "agreement")
+    defaults = defaults_table(runs, study.plan)
+    tables.write(defaults, folder / "tables", "defaults")
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
@@ -62,6 +66,7 @@ def build(folder: Path) -> Report:
         summary,
         comparisons,
         agreements,
+        defaults,
         tuple(notices(study.plan, records, unreadable, unpredicted)),
         tuple(drawn),
     )

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
 from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
+from runners.report.defaults_worth import has_both_tracks
 from runners.report.ease import RULES, ease_table
 from runners.report.wording import ABSENT, agreement_grid, number, summary_grid
 
@@ -38,6 +39,8 @@ def render(report: "Report") -> str:
         notices=report.notices,
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
+        defaults=report.defaults["sentence"],
+        has_both_tracks=has_both_tracks(report.study.plan),
         agreements=agreement_grid(report.agreements),
         agreement_sentences=agreement_sentences(report.agreements),
         seeds_for_all_pairs=SEEDS_FOR_ALL_PAIRS,

@@ -14,7 +14,7 @@ from runners.report.screen import show
 from runners.study import run_specs
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("runs", "epochs", "summary", "comparisons", "agreement")
+NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults")
 FAILED = {"status": "failed", "error": "it broke"}
 
 
@@ -118,12 +118,17 @@ def test_one_contender_alone_is_compared_with_nothing(study_folder):
     report = build(study_folder(("keras",), [0], changed={"keras-matched-seed0": FAILED}))
     assert len(report.comparisons) == 0
     assert "One contender alone: nothing is compared." in report.page.read_text()
+    assert len(report.defaults) == 0
 
 
-def test_the_screen_shows_verdicts_then_means_then_notices_then_the_page(everything):
+def test_the_screen_shows_verdicts_then_defaults_then_means_then_notices_then_the_page(everything):
     text = shown(everything)
     sentences = [f"[{row.track}] {row.sentence}\n" for row in everything.comparisons.itertuples()]
     notes = [f"note: {notice}\n" for notice in everything.notices]
+    defaults = everything.defaults[everything.defaults["metric"] != "total_seconds"]["sentence"]
+    assert len(defaults) == 2
+    sentences += [f"[defaults] {sentence}\n" for sentence in defaults]
+    assert text.count("[defaults]") == 2
     places = [text.index(part) for part in (*sentences, "mean ± SD over runs", *notes, f"{everything.page}\n")]
     assert places == sorted(places)
     assert "4, 1 failed" in text
