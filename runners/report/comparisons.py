@@ -39,7 +39,7 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     `difference` is a - b, in a time metric a / b; `wins` counts the seeds that a wins, a failed run being a loss. The
     p values of the metrics that are not primary are Holm-corrected, within their track and pair.
     """
-    rows = [row for track in plan.tracks for row in _of_track(runs, track, plan)]
+    rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
 
 
@@ -53,11 +53,6 @@ def pairs_by_seed(track: str) -> bool:
     return track == "matched"
 
 
-def by_seed(runs: pd.DataFrame, track: str, contender: str) -> pd.DataFrame:
-    """A contender's runs in a track, with their seeds as the index."""
-    return runs[(runs["track"] == track) & (runs["contender"] == contender)].set_index("seed")
-
-
 def sides(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
     """Values of completed runs, each side of shape (runs,), from runs by seed; if paired, of the seeds of both."""
     of_a, of_b = (_values(metric, runs) for runs in (runs_a, runs_b))
@@ -68,7 +63,7 @@ def sides(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, *, paired:
 
 
 def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, Any]]:
-    by_contender = {str(c): by_seed(runs, track, str(c)) for c in plan.contenders}
+    by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
         paired = pairs_by_seed(track)
         rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in declared_metrics(plan)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.report.comparisons import by_seed, declared_metrics, pairs_by_seed, sides
+from runners.report.comparisons import declared_metrics, pairs_by_seed, sides
 from runners.report.statistics import DifferenceChange, difference_change
 from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, comparative, counted
 from runners.study import Plan
@@ -41,7 +41,7 @@ def _row(metric: Metric, a: str, b: str, runs: pd.DataFrame) -> dict[str, Any]:
     values = [
         np.log(side) if metric.ratio else side
         for track in TRACKS
-        for side in sides(metric, by_seed(runs, track, a), by_seed(runs, track, b), paired=pairs_by_seed(track))
+        for side in sides(metric, _by_seed(runs, track, a), _by_seed(runs, track, b), paired=pairs_by_seed(track))
     ]
     found = difference_change(*values)
     low, high = found.ci95 or (None, None)
@@ -55,6 +55,10 @@ def _row(metric: Metric, a: str, b: str, runs: pd.DataFrame) -> dict[str, Any]:
         "n_native": found.n_unpaired,
         "sentence": _sentence(found, a, b, metric),
     }
+
+
+def _by_seed(runs: pd.DataFrame, track: str, contender: str) -> pd.DataFrame:
+    return runs[(runs["track"] == track) & (runs["contender"] == contender)].set_index("seed")
 
 
 def _from_logs(value: float | None) -> float | None:

@@ -282,22 +282,17 @@ def _finite(values: ArrayLike) -> np.ndarray:
     return array
 
 
-def _mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    table = [[int((in_a & in_b).sum()) for in_b in (right_b, ~right_b)] for in_a in (right_a, ~right_a)]
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-def _in_pairs(a: np.ndarray, b: np.ndarray) -> None:
-    if len(a) != len(b):
-        raise ValueError(f"Paired values must come in pairs, not {len(a)} and {len(b)}")
-
-
 def _rounding(*sides: np.ndarray) -> float:
     return _ROUNDING * float(np.abs(np.concatenate(sides)).max(initial=1))
 
 
 def _constant(values: np.ndarray, rounding: float) -> bool:
     return bool(np.ptp(values) <= rounding)
+
+
+def _in_pairs(a: np.ndarray, b: np.ndarray) -> None:
+    if len(a) != len(b):
+        raise ValueError(f"Paired values must come in pairs, not {len(a)} and {len(b)}")
 
 
 def _interval(ends: Iterable[float]) -> Interval:
@@ -337,6 +332,11 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     if len(a) < 3 or _constant(a, _rounding(a)) or _constant(b, _rounding(b)):
         return None
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def _mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
+    table = [[int((in_a & in_b).sum()) for in_b in (right_b, ~right_b)] for in_a in (right_a, ~right_a)]
+    return float(mcnemar(table, exact=True).pvalue)
 
 
 def _without_spread(bare: Comparison) -> Comparison:
