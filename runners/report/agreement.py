@@ -60,12 +60,12 @@ def _is_within(row: Row, across: Row) -> bool:
 def _by_contender(
     plan: Plan, track: str, records: Sequence[RunRecord], predictions: Predictions
 ) -> dict[str, dict[int, np.ndarray]]:
-    """Predictions by contender and seed, one a seed: a run that repeats another is no other seed."""
+    """Predictions by contender and seed."""
     return {
         str(contender): {
             record.spec.seed: predictions[record.run_id]
             for record in records
-            if (record.spec.contender, record.spec.track, record.spec.repeat) == (contender, track, 0)
+            if (record.spec.contender, record.spec.track) == (contender, track)
             and record.status == "completed"
             and record.run_id in predictions
         }

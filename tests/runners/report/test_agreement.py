@@ -91,12 +91,6 @@ def test_runs_without_predictions_are_left_out(make_record, make_plan):
     assert agreement_sentences(agreement_table(make_plan(), records, {})) == []
 
 
-def test_a_run_that_repeats_another_is_no_other_seed(make_record, make_plan):
-    records = [make_record("keras", seed, repeat=1) for seed in range(3)]
-    predictions = {record.run_id: moving(0, 0) for record in records}
-    assert len(agreement_table(make_plan(), records, predictions)) == 0
-
-
 @pytest.mark.parametrize(("track", "what"), [("matched", "same seed"), ("native", EQUAL_NUMBER)])
 def test_an_equal_seed_number_is_called_a_pair_only_where_it_is_one(table, track, what):
     found = table({0: 10, 1: 20}, {0: 1, 1: 2}, track)
