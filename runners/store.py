@@ -5,7 +5,8 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from lenet.data import TEST_IMAGES
 from lenet.errors import BadInput
 from runners.record import RunRecord, RunResult
 from runners.registry import FRAMEWORKS
@@ -27,7 +29,7 @@ _LOCK, _HOLDER = ".lock", ".holder.json"
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file in runs/ that is not a record of this study, and why."""
+    """A file of a results folder that does not hold what it should, and why."""
 
     path: Path
     reason: str
@@ -142,6 +144,28 @@ def read_records(folder: Path, plan: Plan) -> tuple[list[RunRecord], list[Unread
         records.append(record)
     place = {run_id: index for index, run_id in enumerate(_as_named(plan))}
     return sorted(records, key=lambda record: place[record.run_id]), unreadable
+
+
+def read_predictions(folder: Path, run_ids: Iterable[str]) -> tuple[dict[str, np.ndarray], list[Unreadable]]:
+    """These runs' final predictions by run id, each uint8 (10000,), and the files that hold none."""
+    found: dict[str, np.ndarray] = {}
+    unreadable: list[Unreadable] = []
+    for run_id in run_ids:
+        path = folder / PREDICTIONS / f"{run_id}.npy"
+        try:
+            found[run_id] = _predictions(path)
+        except FileNotFoundError:
+            unreadable.append(Unreadable(path, "missing"))
+        except Exception as error:  # a damaged header fails in any of the ways in which Python source can
+            unreadable.append(Unreadable(path, f"damaged: {textwrap.shorten(str(error), 120)}"))
+    return found, unreadable
+
+
+def _predictions(path: Path) -> np.ndarray:
+    array = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    if array.dtype != np.uint8 or array.shape != (TEST_IMAGES,):
+        raise ValueError(f"{array.dtype} {array.shape} instead of uint8 ({TEST_IMAGES},)")
+    return array
 
 
 def _as_named(plan: Plan) -> list[str]:

@@ -12,7 +12,9 @@ from runners.audit import Audit
 from runners.divergence import Divergence
 from runners.record import RunRecord
 from runners.report import page, plots, tables
+from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
+from runners.report.defaults_worth import defaults_table
 from runners.report.divergence import divergence_table, draw_divergence
 from runners.report.notices import audit_notices, notices
 from runners.study import Study
@@ -30,6 +32,8 @@ class Report:
     comparisons: pd.DataFrame
     audit: Audit | None
     divergence: Divergence | None
+    agreements: pd.DataFrame
+    defaults: pd.DataFrame
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -51,9 +55,15 @@ def build(folder: Path) -> Report:
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
     audit = parity.read(folder) if "matched" in study.plan.tracks else None
     summary = tables.summary_table(runs)
-    comparisons = comparisons_table(runs, study.plan, audit.unmatched if audit else ())
+    unmatched = audit.unmatched if audit else frozenset()
+    comparisons = comparisons_table(runs, study.plan, unmatched)
     for name, table in (("runs", runs), ("epochs", epochs), ("summary", summary), ("comparisons", comparisons)):
         tables.write(table, folder / "tables", name)
+    predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
+    agreements = agreement_table(study.plan, records, predictions)
+    tables.write(agreements, folder / "tables", "agreement")
+    defaults = defaults_table(runs, study.plan, unmatched)
+    tables.write(defaults, folder / "tables", "defaults")
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
@@ -70,7 +80,11 @@ def build(folder: Path) -> Report:
         comparisons,
         audit,
         parting,
-        tuple(audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable)),
+        agreements,
+        defaults,
+        tuple(
+            audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable, unpredicted)
+        ),
         tuple(drawn),
     )
     store.write_atomically(report.page, page.render(report).encode())

@@ -48,10 +48,24 @@ def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
     return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in METRICS)
 
 
+def pairs_by_seed(track: str) -> bool:
+    """Whether runs of an equal seed are a pair; in native and tuned an equal seed number pairs nothing."""
+    return track == "matched"
+
+
+def sides(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Values of completed runs, each side of shape (runs,), from runs by seed; if paired, of the seeds of both."""
+    of_a, of_b = (_values(metric, runs) for runs in (runs_a, runs_b))
+    if paired:
+        both = of_a.index.intersection(of_b.index)
+        of_a, of_b = of_a[both], of_b[both]
+    return of_a.to_numpy(), of_b.to_numpy()
+
+
 def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[str]) -> Iterator[dict[str, Any]]:
     by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
-        paired = track == "matched" and not {a, b} & set(unmatched)  # elsewhere an equal seed number pairs nothing
+        paired = pairs_by_seed(track) and not {a, b} & set(unmatched)
         rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in declared_metrics(plan)]
         secondary = [row for row, metric in zip(rows, METRICS, strict=True) if not metric.primary]
         corrected = holm([row["p_difference"] for row in secondary])
@@ -61,11 +75,7 @@ def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[
 
 
 def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> dict[str, Any]:
-    of_a, of_b = (_values(metric, runs) for runs in (runs_a, runs_b))
-    if paired:
-        both = of_a.index.intersection(of_b.index)
-        of_a, of_b = of_a[both], of_b[both]
-    found = compare(metric, of_a.to_numpy(), of_b.to_numpy(), paired=paired)
+    found = compare(metric, *sides(metric, runs_a, runs_b, paired=paired), paired=paired)
     judged = verdict(found, a, b, metric)
     (low95, high95), (low90, high90) = found.ci95 or (None, None), found.ci90 or (None, None)
     return {

@@ -11,8 +11,10 @@ from runners.store import Unreadable
 from runners.study import Plan, run_specs
 
 
-def notices(plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unreadable]) -> list[str]:
-    """One sentence and a half for each thing that weakens the study."""
+def notices(
+    plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unreadable], unpredicted: Sequence[Unreadable] = ()
+) -> list[str]:
+    """One sentence and a half for each thing that weakens the study; `unpredicted` are unreadable predictions."""
     checks: tuple[Callable[[Plan, Sequence[RunRecord]], list[str]], ...] = (
         _missing,
         _not_completed,
@@ -24,7 +26,7 @@ def notices(plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unrea
         _unusual_times,
     )
     damaged = [f"{item.path} was skipped ({item.reason}); delete it and repeat the command." for item in unreadable]
-    return damaged + [notice for check in checks for notice in check(plan, records)]
+    return damaged + [notice for check in checks for notice in check(plan, records)] + _without_predictions(unpredicted)
 
 
 def audit_notices(folder: Path, plan: Plan, records: Sequence[RunRecord], audit: Audit | None) -> list[str]:
@@ -59,6 +61,12 @@ def _not_completed(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
         if ids:
             found.append(f"{len(ids)} run(s) {status} ({', '.join(ids)}): {advice}")
     return found
+
+
+def _without_predictions(unpredicted: Sequence[Unreadable]) -> list[str]:
+    files = "; ".join(f"{item.path.name}: {item.reason}" for item in unpredicted)
+    advice = "left out of the agreement; delete their records in runs/ and repeat the command to do them again."
+    return [f"{len(unpredicted)} completed run(s) without predictions ({files}): {advice}"] if files else []
 
 
 def _retried(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:

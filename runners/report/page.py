@@ -9,8 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
 from runners.report import audit, divergence
+from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
+from runners.report.defaults_worth import has_both_tracks
 from runners.report.ease import RULES, ease_table
-from runners.report.wording import ABSENT, labelled_sentences, number, summary_grid
+from runners.report.wording import ABSENT, agreement_grid, labelled_sentences, number, summary_grid
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -46,6 +48,11 @@ def render(report: "Report") -> str:
         audit_rows=audit.audit_grid(report.audit) if report.audit else [],
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
+        defaults=report.defaults["sentence"],
+        has_both_tracks=has_both_tracks(report.study.plan),
+        agreements=agreement_grid(report.agreements),
+        agreement_sentences=agreement_sentences(report.agreements),
+        seeds_for_all_pairs=SEEDS_FOR_ALL_PAIRS,
         frameworks=[framework.label for framework in FRAMEWORKS.values()],
         ease=[(row.aspect, [row.cells[name] for name in FRAMEWORKS], row.counted) for row in ease_table()],
         ease_rules=RULES,

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runners.report.build import Report
+from runners.report.defaults_worth import ON_SCREEN
 from runners.report.wording import labelled_sentences, summary_grid
 
 
@@ -12,6 +13,8 @@ def show(report: Report, console: Console) -> None:
     console.print()
     for label, sentence in labelled_sentences(report.comparisons):
         console.print(f"[{label}] {sentence}", markup=False, highlight=False)
+    for row in report.defaults[report.defaults["metric"].isin(ON_SCREEN)].itertuples():
+        console.print(f"[defaults] {row.sentence}", markup=False, highlight=False)
     heading, *rows = summary_grid(report.summary)
     table = Table()
     for index, name in enumerate(heading):

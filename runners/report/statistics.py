@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
@@ -69,6 +70,27 @@ class RunsNeeded:
     equivalence: int | None  # to show that they are equivalent within the margin
 
 
+@dataclass(frozen=True)
+class DifferenceChange:
+    """A difference a - b in paired runs and in unpaired ones, and by how much the second exceeds the first."""
+
+    n_paired: int  # pairs
+    n_unpaired: int  # the runs of the smaller side
+    paired: float | None
+    unpaired: float | None
+    change: float | None  # unpaired - paired
+    ci95: Interval | None  # of the change
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two runs predict the same classes."""
+
+    n: int  # images
+    share: float | None  # of the images on which both predict the same class; None without images
+    p_mcnemar: float | None  # two-sided, exact: whether one is right more often; None without labels
+
+
 def paired_comparison(a: ArrayLike, b: ArrayLike, margin: float) -> Comparison:
     """Compare a - b pair by pair, both of shape (runs,), against +-margin (paired t test; Schuirmann's TOST).
 
@@ -77,8 +99,7 @@ def paired_comparison(a: ArrayLike, b: ArrayLike, margin: float) -> Comparison:
     that is not positive.
     """
     a, b = _finite(a), _finite(b)
-    if len(a) != len(b):
-        raise ValueError(f"Paired values must come in pairs, not {len(a)} and {len(b)}")
+    _in_pairs(a, b)
     bare = _bare_comparison(a, b, margin, paired=True)
     if bare.n < 2:
         return bare
@@ -123,6 +144,28 @@ def ratio_comparison(a: ArrayLike, b: ArrayLike, margin: float, paired: bool) ->
     compare = paired_comparison if paired else welch_comparison
     logs = compare(np.log(a), np.log(b), float(np.log(margin)))
     return replace(logs._rescaled(np.exp, ratio=True), margin=margin)
+
+
+def difference_change(
+    paired_a: ArrayLike, paired_b: ArrayLike, unpaired_a: ArrayLike, unpaired_b: ArrayLike
+) -> DifferenceChange:
+    """By how much a - b of unpaired runs exceeds a - b of paired ones, all of shape (runs,), with a 95 % t interval.
+
+    The two differences come from different runs, taken as independent, so their variances add: s^2/n of the pairs'
+    differences, and s^2/n of each unpaired side. With v for each of these three, of n - 1 degrees of freedom, those of
+    the sum are (sum of v)^2 / (sum of v^2/df) (Satterthwaite 1946; Welch 1947). Below two pairs, or two runs on an
+    unpaired side, there is no interval; a difference without runs is None. Raises ValueError for pairs of unequal
+    length and for values that are not finite.
+    """
+    a, b, c, d = (_finite(values) for values in (paired_a, paired_b, unpaired_a, unpaired_b))
+    _in_pairs(a, b)
+    paired, unpaired = _difference(a, b), _difference(c, d)
+    found = DifferenceChange(len(a), min(len(c), len(d)), paired, unpaired, None, None)
+    if paired is None or unpaired is None:
+        return found
+    change = unpaired - paired
+    half = _half_width(a - b, c, d)
+    return replace(found, change=change, ci95=None if half is None else (change - half, change + half))
 
 
 def runs_needed(comparison: Comparison) -> RunsNeeded:
@@ -190,6 +233,20 @@ def wins(a: ArrayLike, b: ArrayLike, *, higher_is_better: bool = True) -> Wins:
     return Wins(won, lost, ties, (won + ties / 2) / n, (float(low), float(high)))
 
 
+def agreement(pred_a: ArrayLike, pred_b: ArrayLike, labels: ArrayLike | None = None) -> Agreement:
+    """How far two runs predict the same classes, both of shape (images,); with labels, of that shape, McNemar's test.
+
+    McNemar's exact test (1947) asks whether, of the images on which only one of the two is right, it is a as often as
+    b. It judges two trained networks, not two ways of training them. Raises ValueError for another or unequal shapes.
+    """
+    a, b = np.asarray(pred_a), np.asarray(pred_b)
+    shapes = [side.shape for side in (a, b, *([] if labels is None else [np.asarray(labels)]))]
+    if a.ndim != 1 or len(set(shapes)) > 1:
+        raise ValueError(f"Predictions and labels must be of one shape (images,), not {' and '.join(map(str, shapes))}")
+    share = float((a == b).mean()) if len(a) else None
+    return Agreement(len(a), share, None if labels is None else _mcnemar(a == labels, b == labels))
+
+
 def holm(pvalues: Sequence[float | None]) -> list[float | None]:
     """Adjust p values for their number (Holm 1979). None and NaN stay as they are and do not count.
 
@@ -233,6 +290,11 @@ def _constant(values: np.ndarray, rounding: float) -> bool:
     return bool(np.ptp(values) <= rounding)
 
 
+def _in_pairs(a: np.ndarray, b: np.ndarray) -> None:
+    if len(a) != len(b):
+        raise ValueError(f"Paired values must come in pairs, not {len(a)} and {len(b)}")
+
+
 def _interval(ends: Iterable[float]) -> Interval:
     low, high = ends
     return float(low), float(high)
@@ -241,12 +303,28 @@ def _interval(ends: Iterable[float]) -> Interval:
 def _bare_comparison(a: np.ndarray, b: np.ndarray, margin: float, paired: bool) -> Comparison:
     if not (isfinite(margin) and margin > 0):
         raise ValueError(f"The margin must be positive, not {margin}")
-    difference = float(a.mean() - b.mean()) if len(a) and len(b) else None
-    if difference and abs(difference) <= _rounding(a, b):
-        difference = 0.0
     correlation = _correlation(a, b) if paired else None
     n = min(len(a), len(b))
-    return Comparison(n, len(a), len(b), difference, None, None, None, None, margin, paired, correlation)
+    return Comparison(n, len(a), len(b), _difference(a, b), None, None, None, None, margin, paired, correlation)
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Of the means; None without values on a side."""
+    if not (len(a) and len(b)):
+        return None
+    difference = float(a.mean() - b.mean())
+    return 0.0 if abs(difference) <= _rounding(a, b) else difference
+
+
+def _half_width(*samples: np.ndarray) -> float | None:
+    """Of the 95 % t interval of a sum or difference of the samples' means; None if any has less than two values."""
+    if min(map(len, samples)) < 2:
+        return None
+    variances = np.array([x.var(ddof=1) / len(x) for x in samples])
+    if not variances.any():
+        return 0.0
+    df = variances.sum() ** 2 / sum(v**2 / (len(x) - 1) for v, x in zip(variances, samples, strict=True))
+    return float(stats.t.ppf(0.975, df) * np.sqrt(variances.sum()))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -254,6 +332,11 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     if len(a) < 3 or _constant(a, _rounding(a)) or _constant(b, _rounding(b)):
         return None
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def _mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
+    table = [[int((in_a & in_b).sum()) for in_b in (right_b, ~right_b)] for in_a in (right_a, ~right_a)]
+    return float(mcnemar(table, exact=True).pvalue)
 
 
 def _without_spread(bare: Comparison) -> Comparison:

@@ -139,24 +139,24 @@ def _negated(interval: Interval) -> Interval:
 
 
 def _descriptive(comparison: Comparison, gap: _Gap | None) -> str:
-    told = f"descriptive only, no verdict with {_count(comparison.n, 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
+    told = f"descriptive only, no verdict with {counted(comparison.n, 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
     return told if gap is None else f"{told}; {_on_average(gap)}"
 
 
 def _better(gap: _Gap) -> str:
     told = f"{gap.better} is better"
     if gap.metric.ratio:
-        told += f"; {gap.larger} is {_amount(gap.difference, gap.metric)} {_comparative(gap.metric)}"
-        return f"{told} {_interval(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
-    told += f" by {_amount(gap.difference, gap.metric)}"
-    return f"{told} {_interval(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
+        told += f"; {gap.larger} is {amount(gap.difference, gap.metric)} {comparative(gap.metric)}"
+        return f"{told} {bracketed(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
+    told += f" by {amount(gap.difference, gap.metric)}"
+    return f"{told} {bracketed(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
 
 
 def _equivalent(gap: _Gap) -> str:
     told = f"equivalent within the margin of {_margin(gap)}"
     if _nearest_to_zero(gap.ci95) > 0:
         told += "; a detectable difference, smaller than the margin"
-    return f"{told}; {_on_average(gap)} (90 % interval {_interval(gap.ci90, gap.metric)})"
+    return f"{told}; {_on_average(gap)} (90 % interval {bracketed(gap.ci90, gap.metric)})"
 
 
 def _more_seeds(comparison: Comparison) -> str:
@@ -165,25 +165,26 @@ def _more_seeds(comparison: Comparison) -> str:
     show_difference, show_equivalence = "to show a difference", "to show equivalence"
     if needed.difference is None:
         return (
-            f"at least {_count(needed.equivalence or 0, 'more seed')} {show_equivalence}, no number {show_difference}"
+            f"at least {counted(needed.equivalence or 0, 'more seed')} {show_equivalence}, no number {show_difference}"
         )
-    told = f"at least {_count(needed.difference, 'more seed')} {show_difference}"
+    told = f"at least {counted(needed.difference, 'more seed')} {show_difference}"
     if needed.equivalence is None:
         return f"{told}, no number {show_equivalence}"
     return f"{told}, at least {needed.equivalence:,} {show_equivalence}"
 
 
 def _with_interval(gap: _Gap) -> str:
-    return f"{_on_average(gap)} {_interval(gap.ci95, gap.metric)}, with a margin of {_margin(gap)}"
+    return f"{_on_average(gap)} {bracketed(gap.ci95, gap.metric)}, with a margin of {_margin(gap)}"
 
 
 def _on_average(gap: _Gap) -> str:
     if gap.difference == 0:
         return f"{gap.larger} and {gap.smaller} are equal on average"
-    return f"{gap.larger} is {_amount(gap.difference, gap.metric)} {_comparative(gap.metric)} on average"
+    return f"{gap.larger} is {amount(gap.difference, gap.metric)} {comparative(gap.metric)} on average"
 
 
-def _comparative(metric: Metric) -> str:
+def comparative(metric: Metric) -> str:
+    """What the contender with the larger value is."""
     if not metric.ratio:
         return "higher"
     return "faster" if metric.higher_is_better else "slower"
@@ -193,11 +194,13 @@ def _number(value: float, metric: Metric) -> str:
     return f"{100 * expm1(value):z.1f} %" if metric.ratio else f"{100 * value:z.2f}"
 
 
-def _amount(value: float, metric: Metric) -> str:
+def amount(value: float, metric: Metric) -> str:
+    """A difference for reading, with its unit; of a ratio's logs."""
     return _number(value, metric) if metric.ratio else f"{_number(value, metric)} percentage points"
 
 
-def _interval(interval: Interval, metric: Metric) -> str:
+def bracketed(interval: Interval, metric: Metric) -> str:
+    """An interval of such differences."""
     return f"[{_number(interval[0], metric)}, {_number(interval[1], metric)}]"
 
 
@@ -205,5 +208,6 @@ def _margin(gap: _Gap) -> str:
     return f"{100 * expm1(gap.margin):g} %" if gap.metric.ratio else f"{100 * gap.margin:g} percentage points"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -36,9 +36,26 @@ def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str]]:
     return [("not matched" if track == "matched" and not paired else track, told) for track, paired, told in rows]
 
 
+def agreement_grid(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The agreement table for reading: a heading row, then its rows."""
+    heading = ("track", "contenders", "runs of", "pairs of runs", "same class, mean ± SD", "lowest", "highest")
+    return [heading, *(_agreement_cells(row) for row in table.to_dict("records"))]
+
+
+def share(value: float) -> str:
+    """A fraction in per cent, to one of 10,000 images."""
+    return f"{100 * value:.2f} %"
+
+
 def number(value: float | None, digits: int) -> str:
     """A number with so many decimals, or a dash for one that is not there."""
     return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"
+
+
+def _agreement_cells(row: dict[Any, Any]) -> tuple[str, ...]:
+    contenders = " and ".join(dict.fromkeys([row["a"], row["b"]]))
+    mean = share(row["mean"]) if isnan(row["sd"]) else f"{100 * row['mean']:.2f} ± {share(row['sd'])}"
+    return (row["track"], contenders, row["what"], str(row["n"]), mean, share(row["low"]), share(row["high"]))
 
 
 def _runs(group: dict[Any, Any]) -> str:

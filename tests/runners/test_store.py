@@ -1,4 +1,5 @@
 import errno
+import io
 import itertools
 import json
 import os
@@ -443,3 +444,63 @@ def test_the_lock_is_not_a_record(tmp_path):
         store.save_result(tmp_path, RunResult(record_of(spec_of())))
         assert store.read_records(tmp_path, PLAN)[1] == []
         assert store.read_study(tmp_path) is None
+
+
+def test_predictions_are_read_back_by_run(tmp_path):
+    given = {spec: np.full(10_000, index, np.uint8) for index, spec in enumerate(run_specs(PLAN))}
+    for spec, predictions in given.items():
+        store.save_result(tmp_path, RunResult(record_of(spec), predictions=predictions))
+    found, unreadable = store.read_predictions(tmp_path, [spec.run_id for spec in given])
+    assert unreadable == []
+    assert all((found[spec.run_id] == predictions).all() for spec, predictions in given.items())
+    assert store.read_predictions(tmp_path, []) == ({}, [])
+
+
+def test_missing_predictions_are_named(tmp_path):
+    found, unreadable = store.read_predictions(tmp_path, ["keras-matched-seed0"])
+    assert found == {}
+    path = tmp_path / "predictions" / "keras-matched-seed0.npy"
+    assert unreadable == [store.Unreadable(path, "missing")]
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+WHOLE = npy(np.zeros(10_000, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "damaged: .*magic"),
+        (b"hello", "damaged: .*magic"),
+        (WHOLE[:5_000], "damaged: "),
+        (WHOLE[:40], "damaged: "),
+        (WHOLE.replace(b"{'descr'", b"{'descr "), "damaged: "),
+        (WHOLE.replace(b"(10000,)", b"((((((()"), "damaged: "),
+        (WHOLE.replace(b"(10000,)", b"(9**99,)"), "damaged: "),
+        (b"PK\x03\x04 a zip file", "damaged: .*magic"),
+        (npy(np.array([{}], object)), "damaged: .*pickle"),
+        (npy(np.zeros(10_000, np.int64)), r"damaged: int64 \(10000,\) instead of uint8 \(10000,\)"),
+        (npy(np.zeros((10_000, 1), np.uint8)), r"damaged: uint8 \(10000, 1\) instead of uint8 \(10000,\)"),
+        (npy(np.zeros(9_999, np.uint8)), r"damaged: uint8 \(9999,\) instead of uint8 \(10000,\)"),
+    ],
+)
+def test_damaged_predictions_are_named_and_the_others_read(tmp_path, content, reason):
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "a.npy").write_bytes(content)
+    (tmp_path / "predictions" / "b.npy").write_bytes(WHOLE)
+    found, unreadable = store.read_predictions(tmp_path, ["a", "b"])
+    assert list(found) == ["b"]
+    (item,) = unreadable
+    assert item.path == tmp_path / "predictions" / "a.npy"
+    assert re.match(reason, item.reason)
+
+
+def test_a_folder_in_the_place_of_predictions_is_named(tmp_path):
+    (tmp_path / "predictions" / "a.npy").mkdir(parents=True)
+    (item,) = store.read_predictions(tmp_path, ["a"])[1]
+    assert "directory" in item.reason

@@ -44,6 +44,13 @@ def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder)
     assert paired == {("keras", "torch"): True, ("keras", "torch:ddp:2"): False, ("torch", "torch:ddp:2"): False}
 
 
+def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
+    folder = study_folder(tracks=("matched", "native"))
+    assert len(build(folder).defaults) == 3
+    audit.write(folder, an_audit(fails=True))
+    assert len(build(folder).defaults) == 0
+
+
 def test_a_study_that_was_not_audited_says_how_to(study_folder):
     folder = study_folder()
     (folder / FILE).unlink()

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -13,6 +14,7 @@ from runners.report.screen import show
 from runners.study import run_specs
 
 ROOT = Path(__file__).parents[3]
+NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults")
 FAILED = {"status": "failed", "error": "it broke"}
 
 
@@ -28,7 +30,8 @@ def shown(report, width=120):
 
 def test_a_report_is_all_the_promised_files(everything):
     files = {str(path) for path in contents(everything.folder)}
-    tables = {f"tables/{n}.{e}" for n in ("runs", "epochs", "summary", "comparisons") for e in ("csv", "parquet")}
+    assert set(everything.folder.glob("tables/*.csv")) == {everything.folder / f"tables/{n}.csv" for n in NAMES}
+    tables = {f"tables/{n}.{e}" for n in NAMES for e in ("csv", "parquet")}
     assert tables | {"report.html", "study.json", "plots/test_accuracy.png", "plots/test_accuracy.svg"} <= files
 
 
@@ -81,6 +84,25 @@ def test_a_completed_run_without_its_numbers_does_not_cost_the_report(study_fold
     assert build(folder).page.exists()
 
 
+def test_lost_predictions_cost_no_more_than_their_agreement(study_folder):
+    folder = study_folder(seeds=[0, 1])
+    (folder / "predictions" / "keras-matched-seed0.npy").unlink()
+    (folder / "predictions" / "torch-matched-seed0.npy").write_bytes(b"cut off")
+    report = build(folder)
+    assert len(report.agreements) == 1  # of the two runs of seed 1
+    (notice,) = [notice for notice in report.notices if "without predictions" in notice]
+    assert notice.startswith("2 completed run(s) without predictions (keras-matched-seed0.npy: missing; torch-matched-")
+    shutil.rmtree(folder / "predictions")
+    assert len(build(folder).agreements) == 0
+    assert "No two runs to compare." in report.page.read_text()
+
+
+def test_predictions_of_runs_that_did_not_complete_are_not_missed(study_folder):
+    folder = study_folder(seeds=[0], changed={"keras-matched-seed0": FAILED, "torch-matched-seed0": {"status": "oom"}})
+    shutil.rmtree(folder / "predictions")
+    assert not any("predictions" in notice for notice in build(folder).notices)
+
+
 def test_diverged_runs_are_drawn_nowhere(study_folder):
     assert build(study_folder(("keras",), [0], changed={"keras-matched-seed0": {"status": "diverged"}})).plots == ()
 
@@ -96,12 +118,17 @@ def test_one_contender_alone_is_compared_with_nothing(study_folder):
     report = build(study_folder(("keras",), [0], changed={"keras-matched-seed0": FAILED}))
     assert len(report.comparisons) == 0
     assert "One contender alone: nothing is compared." in report.page.read_text()
+    assert len(report.defaults) == 0
 
 
-def test_the_screen_shows_verdicts_then_means_then_notices_then_the_page(everything):
+def test_the_screen_shows_verdicts_then_defaults_then_means_then_notices_then_the_page(everything):
     text = shown(everything)
     sentences = [f"[{row.track}] {row.sentence}\n" for row in everything.comparisons.itertuples()]
     notes = [f"note: {notice}\n" for notice in everything.notices]
+    defaults = everything.defaults[everything.defaults["metric"] != "total_seconds"]["sentence"]
+    assert len(defaults) == 2
+    sentences += [f"[defaults] {sentence}\n" for sentence in defaults]
+    assert text.count("[defaults]") == 2
     places = [text.index(part) for part in (*sentences, "mean ± SD over runs", *notes, f"{everything.page}\n")]
     assert places == sorted(places)
     assert "4, 1 failed" in text

@@ -57,6 +57,14 @@ def test_runs_that_did_not_complete_are_counted_and_named(clean, status, next_st
     assert notice.endswith(next_step)
 
 
+def test_completed_runs_without_predictions_are_named_with_the_next_step(clean):
+    lost = [Unreadable(Path("results/predictions/x.npy"), "missing"), Unreadable(Path("y.npy"), "damaged: cut off")]
+    assert notices(*clean(), [], lost) == [
+        "2 completed run(s) without predictions (x.npy: missing; y.npy: damaged: cut off): left out of the agreement; "
+        "delete their records in runs/ and repeat the command to do them again."
+    ]
+
+
 def test_a_run_done_anew_is_named(clean):
     plan, records = clean()
     (notice,) = notices(plan, changed(records, "keras-matched-seed1", attempts=2), [])

@@ -5,6 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from runners.report.agreement import agreement_sentences
+from runners.report.build import build
+from runners.report.wording import agreement_grid
+
 VOID = {"meta", "img", "br"}
 TRACEBACK = "Traceback (most recent call last):"
 
@@ -123,6 +127,27 @@ def test_counts_of_runs_stand_beside_the_means(page):
 def test_the_means_are_those_of_the_summary(everything, page):
     row = everything.summary.iloc[0]
     assert f"{row['test_accuracy_mean']:.4f} ± {row['test_accuracy_sd']:.4f}" in page.text
+
+
+def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
+    table = source[source.index('<h2 id="agreement">') : source.index('<h2 id="ease">')]
+    for track, sentence in agreement_sentences(everything.agreements):
+        assert f"{track} : {sentence}" in page.text
+    rows = re.findall(r"<tr><td>(\w+)</td><td>([\w ]+)</td><td>([\w ,]+)</td><td class=\"number\">(\d+)</td>", table)
+    assert rows == [row[:4] for row in agreement_grid(everything.agreements)[1:]]
+    assert len(rows) == 6
+
+
+def test_what_the_defaults_are_worth_is_told_for_each_metric(everything, page):
+    assert len(everything.defaults) == 3
+    for sentence in everything.defaults["sentence"]:
+        assert sentence in page.text
+    assert "only one of matched and native" not in page.text
+
+
+def test_one_track_says_what_would_tell_what_the_defaults_are_worth(study_folder):
+    page = Page(build(study_folder(seeds=[0])).page.read_text())
+    assert "This study has only one of matched and native. A study with --track matched,native tells" in page.text
 
 
 def test_every_run_has_a_row(everything, source):

@@ -9,7 +9,10 @@ from scipy.stats import t
 
 from runners.report.statistics import (
     Comparison,
+    DifferenceChange,
     Wins,
+    agreement,
+    difference_change,
     holm,
     mean_interval,
     outliers,
@@ -359,3 +362,108 @@ def test_runs_needed_may_be_none_or_no_number(difference, half95, half90, needed
 def test_unpaired_sides_need_runs_beyond_the_larger():
     lopsided = Comparison(5, 5, 9, 1.0, (-1.0, 3.0), (-0.5, 2.5), None, None, 4.0, False, None)
     assert runs_needed(lopsided).difference == 9 * 4 - 9
+
+
+def test_the_change_of_a_difference_by_hand():
+    # The pairs differ by 1, 2, 3: mean 2, v = 1/3 of 2 df. The sides: means 8 and 3, v = 4/3 of 2 df and 2 of 1 df.
+    found = difference_change([2, 4, 6], [1, 2, 3], [6, 8, 10], [1, 5])
+    df = (1 / 3 + 4 / 3 + 4) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 3) ** 2 / 2 + 4**2)
+    half = t.ppf(0.975, df) * math.sqrt(1 / 3 + 4 / 3 + 4)
+    assert (found.n_paired, found.n_unpaired, found.paired, found.unpaired, found.change) == (3, 2, 2.0, 5.0, 3.0)
+    assert found.ci95 == pytest.approx((3 - half, 3 + half))
+
+
+def test_the_change_of_a_difference_from_nothing_is_welch_s_interval():
+    # Pairs that never differ add nothing to the doubt: R's t.test(extra ~ group, data = sleep).
+    found = difference_change([5.0] * 4, [5.0] * 4, SLEEP_1, SLEEP_2)
+    assert found.change == pytest.approx(-1.58)
+    assert found.ci95 == pytest.approx((-3.3654832, 0.2054832), abs=1e-7)
+
+
+def test_the_change_of_a_difference_to_nothing_is_the_paired_interval_turned():
+    # R: t.test(extra ~ group, data = sleep, paired = TRUE)
+    found = difference_change(SLEEP_1, SLEEP_2, [5.0] * 4, [5.0] * 3)
+    assert found.ci95 == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+
+
+def test_the_interval_of_the_change_covers_95_percent_of_simulated_studies():
+    rng = np.random.default_rng(2026)
+    studies, n = 4_000, 5
+    shared = rng.normal(size=(studies, 1, n))  # what pairs have in common
+    matched = shared + rng.normal([[0.3], [0.0]], [[0.5], [0.7]], (studies, 2, n))  # a - b is 0.3
+    native = rng.normal([[1.0], [0.0]], [[1.0], [2.0]], (studies, 2, n))  # and 1.0: the change is 0.7
+    found = [difference_change(*m, *free).ci95 for m, free in zip(matched, native, strict=True)]
+    covered = np.mean([low <= 0.7 <= high for low, high in found])
+    assert 0.93 <= covered <= 0.97
+
+
+def test_the_change_of_a_difference_needs_two_runs_everywhere():
+    full, one = [1.0, 2.0], [1.0]
+    assert difference_change(full, full, full, full).ci95 is not None
+    for short in ((one, one, full, full), (full, full, one, full), (full, full, full, one)):
+        found = difference_change(*short)
+        assert found.change is not None
+        assert found.ci95 is None
+    assert difference_change([], [], full, one) == DifferenceChange(0, 1, None, 0.5, None, None)
+    assert difference_change(full, full, full, []) == DifferenceChange(2, 0, 0.0, None, None, None)
+
+
+def test_constants_leave_no_doubt_of_the_change():
+    assert difference_change([3.0] * 2, [2.0] * 2, [7.0] * 3, [4.0] * 2).ci95 == (2.0, 2.0)
+    b = np.linspace(0.1, 0.9, 7)
+    low, high = difference_change(b + 0.01, b, [7.0] * 3, [4.0] * 2).ci95
+    assert (low, high) == pytest.approx((2.99, 2.99), abs=1e-12)
+    rounded = difference_change([0.1 + 0.2] * 2, [0.3] * 2, [0.1, 0.2, 0.3], [0.3, 0.2, 0.1])
+    assert (rounded.paired, rounded.unpaired, rounded.change) == (0.0, 0.0, 0.0)
+
+
+def test_the_change_of_a_difference_refuses_what_comparisons_refuse():
+    with pytest.raises(ValueError, match="pairs, not 2 and 1"):
+        difference_change([1, 2], [1], [1, 2], [1, 2])
+    for place in range(4):
+        values = [[1.0, 2.0] for _ in range(4)]
+        values[place] = [1.0, math.nan]
+        with pytest.raises(ValueError, match="finite"):
+            difference_change(*values)
+
+
+def predictions(both, only_a, only_b, neither):
+    """Of two runs of which so many images are right in both, in one, and in none; every label is 0."""
+    a = np.repeat([0, 0, 1, 1], [both, only_a, only_b, neither])
+    b = np.repeat([0, 1, 0, 2], [both, only_a, only_b, neither])
+    return a, b, np.zeros_like(a)
+
+
+@pytest.mark.parametrize(
+    ("table", "p"),
+    [
+        # Agresti (1990), p. 350, approval ratings: both tails of 86 heads in 236 throws, counted
+        ((794, 150, 86, 570), pytest.approx(2 * sum(math.comb(236, heads) for heads in range(87)) / 2**236)),
+        ((21, 2, 9, 12), pytest.approx(0.06543, abs=5e-6)),  # R: mcnemar.exact of exact2x2, its vignette's example
+        # statsmodels' own tests, by Vassar College's calculator
+        ((101, 121, 59, 33), pytest.approx(0.000004, abs=5e-7)),
+        ((101, 70, 59, 33), pytest.approx(0.378688, abs=5e-7)),
+        ((101, 80, 59, 33), pytest.approx(0.089452, abs=5e-7)),
+        ((101, 10, 30, 33), pytest.approx(0.002221, abs=5e-7)),
+        ((101, 10, 10, 33), 1.0),
+        ((7, 0, 0, 3), 1.0),  # nothing speaks for either
+    ],
+)
+def test_mcnemar_s_exact_test_has_the_published_p(table, p):
+    a, b, labels = predictions(*table)
+    assert agreement(a, b, labels).p_mcnemar == p
+    assert agreement(b, a, labels).p_mcnemar == p
+
+
+def test_agreement_is_the_share_of_equal_predictions_right_or_wrong():
+    a, b = np.array([0, 1, 2, 3], np.uint8), np.array([0, 1, 2, 9], np.uint8)
+    assert astuple(agreement(a, b)) == (4, 0.75, None)
+    assert astuple(agreement(a, b, [9, 9, 9, 9])) == (4, 0.75, 1.0)
+    assert agreement(a, a).share == 1.0
+    assert astuple(agreement([], [])) == (0, None, None)
+
+
+@pytest.mark.parametrize("bad", [([1, 2], [1]), ([[1]], [[1]]), ([1, 2], [1, 2], [1]), ([1], [1], [[1]]), ([1, 2], 1)])
+def test_agreement_needs_one_shape(bad):
+    with pytest.raises(ValueError, match="one shape"):
+        agreement(*bad)

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
+from runners.report.defaults_worth import defaults_table
 from runners.report.tables import clocks_table, epochs_table, runs_table, summary_table, write
 
 # What users' own scripts rely on.
@@ -22,14 +24,17 @@ COMPARISONS = (
     "metric, a, b, track, n, paired, difference, ci95_low, ci95_high, ci90_low, ci90_high, margin, p_difference, "
     "p_equivalence, wins, verdict, sentence"
 )
-TABLES = ["runs", "epochs", "summary", "comparisons"]
+AGREEMENT = "track, a, b, what, n, mean, sd, low, high"
+DEFAULTS = "metric, a, b, matched, native, only_defaults, ci95_low, ci95_high, n_matched, n_native, sentence"
+PROMISED = {"runs": RUNS, "epochs": EPOCHS, "comparisons": COMPARISONS, "agreement": AGREEMENT, "defaults": DEFAULTS}
+TABLES = [*PROMISED, "summary"]
 
 
 def both_files(folder, name):
     return pd.read_csv(folder / f"{name}.csv"), pd.read_parquet(folder / f"{name}.parquet")
 
 
-@pytest.mark.parametrize(("name", "columns"), [("runs", RUNS), ("epochs", EPOCHS), ("comparisons", COMPARISONS)])
+@pytest.mark.parametrize(("name", "columns"), PROMISED.items())
 def test_a_table_has_exactly_the_promised_columns_in_their_order(everything, name, columns):
     for table in both_files(everything.folder / "tables", name):
         assert list(table.columns) == columns.split(", ")
@@ -45,6 +50,7 @@ def test_csv_and_parquet_say_the_same(everything, name):
 def test_a_study_without_records_has_tables_that_can_be_read(make_plan, tmp_path):
     runs = runs_table([])
     made = {"runs": runs, "epochs": epochs_table([]), "comparisons": comparisons_table(runs, make_plan())}
+    made["agreement"], made["defaults"] = agreement_table(make_plan(), [], {}), defaults_table(runs, make_plan())
     for name, table in made.items():
         write(table, tmp_path, name)
         from_csv, from_parquet = both_files(tmp_path, name)

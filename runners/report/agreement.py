@@ -1,0 +1,119 @@
+"""Do they predict the same? On how many test images two runs predict the same class.
+
+Changing the seed alone moves predictions too, so two contenders are told beside two seeds of one contender.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runners.record import RunRecord
+from runners.report.comparisons import pairs_by_seed
+from runners.report.statistics import agreement
+from runners.report.verdict import SEEDS_FOR_A_VERDICT, counted
+from runners.report.wording import share
+from runners.study import Plan
+
+COLUMNS = ["track", "a", "b", "what", "n", "mean", "sd", "low", "high"]
+SAME_SEED, TWO_SEEDS = "same seed", "two seeds"
+EQUAL_NUMBER = "equal seed number, which pairs nothing"
+SEEDS_FOR_ALL_PAIRS = 20  # their 190 pairs take milliseconds
+
+Predictions = Mapping[str, np.ndarray]  # run id -> uint8 (images,)
+Pair = tuple[np.ndarray, np.ndarray]
+Row = dict[Any, Any]
+
+
+def agreement_table(plan: Plan, records: Sequence[RunRecord], predictions: Predictions) -> pd.DataFrame:
+    """One row a track for each pair of contenders, over their equal seeds, and each contender, over every two seeds.
+
+    `n` counts the pairs of runs; mean, SD, low and high are of the share of the images with equal predictions, a pair
+    a value. A contender's pairs grow as the square of its seeds, so beyond 20 seeds they are each seed with the next,
+    and the last with the first. Only completed runs with predictions count; rows without a pair are left out.
+    """
+    rows = [row for track in plan.tracks for row in _of_track(track, _by_contender(plan, track, records, predictions))]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def agreement_sentences(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The track and the sentence of each pair of contenders.
+
+    A change of contender moves more predictions, or fewer, than a change of seed if its mean lies beyond every pair of
+    seeds of either contender; else it lies within their range. Below 5 seeds neither is said.
+    """
+    rows = table.to_dict("records")
+    return [
+        (row["track"], _sentence(row, [of for of in rows if _is_within(of, row)]))
+        for row in rows
+        if row["what"] != TWO_SEEDS
+    ]
+
+
+def _is_within(row: Row, across: Row) -> bool:
+    of_either = row["track"] == across["track"] and row["a"] in (across["a"], across["b"])
+    return row["what"] == TWO_SEEDS and of_either
+
+
+def _by_contender(
+    plan: Plan, track: str, records: Sequence[RunRecord], predictions: Predictions
+) -> dict[str, dict[int, np.ndarray]]:
+    """Predictions by contender and seed."""
+    return {
+        str(contender): {
+            record.spec.seed: predictions[record.run_id]
+            for record in records
+            if (record.spec.contender, record.spec.track) == (contender, track)
+            and record.status == "completed"
+            and record.run_id in predictions
+        }
+        for contender in plan.contenders
+    }
+
+
+def _of_track(track: str, by_contender: dict[str, dict[int, np.ndarray]]) -> Iterator[Row]:
+    what = SAME_SEED if pairs_by_seed(track) else EQUAL_NUMBER
+    pairs: dict[tuple[str, str, str], list[Pair]] = {
+        (a, b, what): [
+            (of_a, by_contender[b][seed]) for seed, of_a in by_contender[a].items() if seed in by_contender[b]
+        ]
+        for a, b in itertools.combinations(by_contender, 2)
+    }
+    pairs |= {(name, name, TWO_SEEDS): _pairs(list(runs.values())) for name, runs in by_contender.items()}
+    for (a, b, what), chosen in pairs.items():
+        if chosen:
+            yield {"track": track, "a": a, "b": b, "what": what, **_shares(chosen)}
+
+
+def _pairs(runs: list[np.ndarray]) -> list[Pair]:
+    if len(runs) <= SEEDS_FOR_ALL_PAIRS:
+        return list(itertools.combinations(runs, 2))
+    return list(zip(runs, runs[1:] + runs[:1], strict=True))
+
+
+def _shares(pairs: list[Pair]) -> Row:
+    shares = pd.Series([agreement(one, other).share for one, other in pairs])
+    return {"n": len(shares), "mean": shares.mean(), "sd": shares.std(), "low": shares.min(), "high": shares.max()}
+
+
+def _sentence(across: Row, within: list[Row]) -> str:
+    origin = "from the same seed" if across["what"] == SAME_SEED else f"at an {EQUAL_NUMBER},"
+    told = f"{across['a']} and {across['b']} {origin} agree on {share(across['mean'])} of the test images"
+    seeds = ", ".join(f"of {row['a']} on {share(row['mean'])}" for row in within)
+    return f"{told}{f'; two seeds {seeds}' if seeds else ''}: {_conclusion(across, within)}."
+
+
+def _conclusion(across: Row, within: list[Row]) -> str:
+    if across["n"] < SEEDS_FOR_A_VERDICT:
+        return f"descriptive only, with {counted(across['n'], 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
+    low, high = min(row["low"] for row in within), max(row["high"] for row in within)
+    changing = f"changing the contender{'' if across['what'] == SAME_SEED else ' and its seed'} moves"
+    if low <= across["mean"] <= high:
+        span = f"{share(1 - high)} to {share(1 - low)}"
+        return (
+            f"{changing} {share(1 - across['mean'])} of the predictions, within the range of changing the seed, {span}"
+        )
+    more = "more" if across["mean"] < low else "fewer"
+    return f"{changing}, on average, {more} predictions than changing the seed did in any two runs"
