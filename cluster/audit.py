@@ -1,23 +1,26 @@
-"""The parity audit on the machines that the runs get: each contender's witness in a fresh process, placed as a run."""
+"""The parity audit where the runs go: each contender's witness in a fresh process, placed as a run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from ray.exceptions import RayError
-
-from cluster.executor import call_each, need_of
 from lenet.data import FashionMnist
 from runners.audit import Audit, compare, conditions
 from runners.divergence import Divergence, divergence, follow, walks
-from runners.spec import Contender, Settings
+from runners.spec import Contender, RunSpec, Settings
 from runners.witness import Level, Task, Witness, testify
 
+# cluster.executor.call_each on a Ray cluster, cluster.inline.call_each on this machine alone.
+CallEach = Callable[[Callable[[Any, FashionMnist], Any], Sequence[RunSpec], Sequence[Any], FashionMnist], Sequence[Any]]
 
-def hold_audit(contenders: Sequence[Contender], settings: Settings, level: Level, data: FashionMnist) -> Audit:
-    """Audit the contenders against each other on the connected cluster."""
+
+def hold_audit(
+    contenders: Sequence[Contender], settings: Settings, level: Level, data: FashionMnist, call_each: CallEach
+) -> Audit:
+    """Audit the contenders against each other."""
     begun = time.perf_counter()
     tasks = [Task(contender=contender, settings=settings, level=level) for contender in contenders]
-    answers = call_each(testify, tasks, data, [need_of(task.spec()) for task in tasks])
+    answers = call_each(testify, [task.spec() for task in tasks], tasks, data)
     witnesses = [_witness(task, answer) for task, answer in zip(tasks, answers, strict=True)]
     return Audit(
         level=level,
@@ -28,18 +31,24 @@ def hold_audit(contenders: Sequence[Contender], settings: Settings, level: Level
     )
 
 
-def follow_divergence(contenders: Sequence[Contender], settings: Settings, data: FashionMnist) -> Divergence:
-    """Follow how the contenders part, on the connected cluster; raises the RayError of a process that fails."""
+def follow_divergence(
+    contenders: Sequence[Contender], settings: Settings, data: FashionMnist, call_each: CallEach
+) -> Divergence:
+    """Follow how the contenders part; raises the exception of a process that fails."""
     walked = walks(contenders, settings)
-    traces = call_each(follow, walked, data, [need_of(walk.spec("float32")) for walk in walked])
+    traces = call_each(follow, [walk.spec("float32") for walk in walked], walked, data)
     for trace in traces:
-        if isinstance(trace, RayError):
+        if isinstance(trace, Exception):
             raise trace
     return divergence(walked, traces)
 
 
-def _witness(task: Task, answer: Witness | RayError) -> Witness:
+def _witness(task: Task, answer: Witness | Exception) -> Witness:
     """The answer, or what is left of a witness whose process failed: the last line says what it was."""
-    if isinstance(answer, RayError):
-        return Witness(str(task.contender), death=str(answer).strip().splitlines()[-1])
+    if isinstance(answer, Exception):
+        return Witness(str(task.contender), death=_last_line(answer))
     return answer
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -91,15 +91,15 @@ def _perform(spec: RunSpec, data: FashionMnist, work: Work, mailbox: ActorHandle
 
 
 def call_each(
-    function: Callable[[Any, Any], Any], items: Sequence[Any], shared: Any, needs: Sequence[Need]
+    function: Callable[[Any, FashionMnist], Any], specs: Sequence[RunSpec], items: Sequence[Any], data: FashionMnist
 ) -> list[Any]:
-    """`function(item, shared)` of each item, side by side on the connected cluster, each in a fresh process of its own.
+    """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
 
-    Where a call raised, or its process died, its place holds the RayError that says so.
+    Each has a fresh process of its own. Where a call raised, or its process died, its place holds the RayError.
     """
-    kept = ray.put(shared)
+    shared, needs = ray.put(data), map(need_of, specs)
     calls = [
-        _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, kept)
+        _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, shared)
         for item, need in zip(items, needs, strict=True)
     ]
     try:
@@ -110,8 +110,8 @@ def call_each(
 
 
 @ray.remote(max_calls=1, max_retries=0)
-def _call(function: Callable[[Any, Any], Any], item: Any, shared: Any) -> Any:
-    return function(item, shared)
+def _call(function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist) -> Any:
+    return function(item, data)
 
 
 def _result(call: ray.ObjectRef) -> Any:

@@ -1,10 +1,20 @@
-"""Runs in this process, one after the other: for runs by hand and for debugging, and inside each Ray worker."""
+"""What needs no Ray: runs in this process, one after the other, and calls in fresh processes of this machine.
 
+For runs by hand and for debugging, and inside each Ray worker.
+"""
+
+import io
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
+from multiprocessing import get_context
+from typing import Any
 
 from lenet.data import FashionMnist
+from runners import environment
 from runners.events import EpochDone, Report, Started, Work
+from runners.quiet import native_stderr_hidden
 from runners.record import RunResult
 from runners.run import failure
 from runners.spec import RunSpec
@@ -25,3 +35,22 @@ def perform(
         return work(spec, data, lambda row: report(EpochDone(spec.run_id, row)), submitted_at)
     except Exception as error:
         return failure(spec, error)
+
+
+def call_each(
+    function: Callable[[Any, FashionMnist], Any], specs: Sequence[RunSpec], items: Sequence[Any], data: FashionMnist
+) -> list[Any]:
+    """`function(item, data)` of each item, as many at once as this machine has cores for with their specs' threads.
+
+    Each has a fresh process of its own. Where a call raised, or its process died, its place holds the exception.
+    """
+    at_once = max(1, environment.cores() // max(spec.threads for spec in specs))
+    with ProcessPoolExecutor(at_once, get_context("spawn"), max_tasks_per_child=1) as pool:
+        calls = [pool.submit(_call, function, item, data) for item in items]
+        return [call.exception() or call.result() for call in calls]
+
+
+def _call(function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist) -> Any:
+    # Only remarks are lost: what goes wrong comes back as an exception.
+    with native_stderr_hidden(), redirect_stderr(io.StringIO()):
+        return function(item, data)

@@ -45,6 +45,11 @@ def load_average() -> float:
     return psutil.getloadavg()[0]
 
 
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cpu_model() -> str:
     """The processor's name as the kernel gives it."""
     cpuinfo = Path("/proc/cpuinfo")

@@ -1,5 +1,7 @@
 """The parity audit: do contenders really compute the same in matched runs?"""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -7,31 +9,32 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.audit import follow_divergence, hold_audit
-from cluster.executor import need_of
-from cluster.session import nodes, preflight, session
+from cluster import inline
+from cluster.audit import CallEach, follow_divergence, hold_audit
 from lenet.data import load
 from lenet.errors import BadInput
-from runners import divergence, store
+from runners import divergence, environment, store
 from runners.audit import Audit, write
 from runners.divergence import Divergence
-from runners.report import divergence as divergence_report
 from runners.report.audit import HEADING, audit_grid, summary
 from runners.spec import RunSpec, Settings
 from runners.witness import Level
 from scripts import cli
 
+Full = Annotated[bool, typer.Option("--full/--quick", help="with whole epochs, or without")]
+Follow = Annotated[bool, typer.Option("--divergence", help="also follow, for an epoch, how the weights part")]
+Out = Annotated[Path, typer.Option(help="folder of audit.json; a study's, if its report is to show it")]
+Where = Annotated[
+    str, typer.Option("--address", help="local (this machine, without Ray), auto (a running Ray), or HOST:PORT")
+]
+
 
 def audit(
     contenders: cli.Contenders = None,
-    full: Annotated[bool, typer.Option("--full/--quick", help="with whole epochs, or without")] = True,
-    follow: Annotated[
-        bool, typer.Option("--divergence", help="also follow, for an epoch, how the contenders' weights part")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="folder of audit.json; a study's, if its report is to show it")] = Path(
-        "results/audit"
-    ),
-    address: cli.Address = "auto",
+    full: Full = True,
+    follow: Follow = False,
+    out: Out = Path("results/audit"),
+    address: Where = "local",
     device: cli.Device = "auto",
     threads: cli.Threads = 1,
     batch_size: cli.BatchSize = 128,
@@ -48,45 +51,64 @@ def audit(
             raise BadInput(f"{named[0]} alone is held against nothing: name two contenders or more")
         wanted = cli.device(device)
         store.prepare(out)
-        data = load(data_dir)
         console = cli.stdout_console()
-        with session(address) as where:
-            if wanted == "auto":
-                wanted = "gpu" if any(node.gpus for node in nodes()) else "cpu"
-            settings = Settings(device=wanted, threads=threads, batch_size=batch_size)
-            most = settings.model_copy(update={"threads": 2 * threads}) if follow else settings
-            preflight(need_of(RunSpec(contender=named[0], **most.model_dump())))
+        with processes(address, wanted, threads * (2 if follow else 1)) as (call_each, found):
+            settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
-            console.print(f"{cli.audit_begins(named, level)} {where}", markup=False)
-            done = hold_audit(named, settings, level, data)
+            data = load(data_dir)
+            console.print(cli.audit_begins(named, level), markup=False)
+            done = hold_audit(named, settings, level, data, call_each)
             write(out, done)
             show(done, console)
             if follow:
-                show_divergence(out, follow_divergence(named, settings, data), console)
+                show_divergence(out, follow_divergence(named, settings, data, call_each), console)
     raise SystemExit(cli.RUNS_FAILED if done.failed else 0)
+
+
+@contextmanager
+def processes(address: str, device: str, threads: int) -> Iterator[tuple[CallEach, str]]:
+    """How to call functions in fresh processes, and the device: on this machine's cores at once, else through Ray."""
+    if address == "local" and (device == "cpu" or (device == "auto" and environment.gpu_driver() is None)):
+        cores = environment.cores()
+        if threads > cores:
+            raise BadInput(f"each process needs {threads} CPU(s), but this machine has {cores}; lower --threads")
+        yield inline.call_each, "cpu"
+        return
+    # Not needed above, and in every process of its own there.
+    from cluster.executor import call_each, need_of
+    from cluster.session import nodes, preflight, session
+
+    with session(address):
+        if device == "auto":
+            device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
+        preflight(need_of(RunSpec(contender="torch", threads=threads, device=device)))
+        yield call_each, device
 
 
 def show(done: Audit, console: Console) -> None:
     """The table, then what was found."""
-    table = Table(*HEADING)
-    for cells in audit_grid(done):
-        table.add_row(*cells)
-    console.print(table)
+    _print_table(HEADING, audit_grid(done), console)
     for row in done.failed:
         console.print(f"{row.check} ({row.precision}): {row.finding}", markup=False, highlight=False)
     console.print(summary(done), markup=False, highlight=False)
 
 
 def show_divergence(out: Path, found: Divergence, console: Console) -> None:
-    """Keep it, and show table, plot and sentences."""
+    """Keep it, and show table, sentences and where the plot is."""
+    from runners.report import divergence as report  # with all that plots need
+
     divergence.write(out, found)
-    table = Table(*divergence_report.HEADING)
-    for cells in divergence_report.divergence_grid(found):
+    _print_table(report.HEADING, report.divergence_grid(found), console)
+    for sentence in report.sentences(found):
+        console.print(sentence, markup=False, highlight=False)
+    console.print(str(report.draw_divergence(found, out / "plots")), markup=False, highlight=False)
+
+
+def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    table = Table(*heading)
+    for cells in rows:
         table.add_row(*cells)
     console.print(table)
-    for sentence in divergence_report.sentences(found):
-        console.print(sentence, markup=False, highlight=False)
-    console.print(str(divergence_report.draw_divergence(found, out / "plots")), markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from cluster.audit import hold_audit
-from cluster.executor import execute, need_of
+from cluster.executor import call_each, execute, need_of
 from cluster.session import nodes, preflight, session, slots
 from lenet.data import FashionMnist, load
 from lenet.errors import NotMatched
@@ -136,7 +136,7 @@ def audit_once(out: Path, plan: Plan, data: FashionMnist, console: Console, may:
     if len(plan.contenders) < 2 or (known and not known.failed and known.conditions == now):
         return
     console.print(cli.audit_begins(plan.contenders, "quick"), markup=False)
-    done = hold_audit(plan.contenders, plan, "quick", data)
+    done = hold_audit(plan.contenders, plan, "quick", data, call_each)
     audit.write(out, done)
     if done.failed and not may.go_on_unmatched:
         raise NotMatched(f"{summary(done)}; mend that, or repeat with --allow-unmatched to compare them unpaired")

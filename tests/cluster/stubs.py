@@ -72,3 +72,13 @@ def intervals(notes: Path) -> list[tuple[int, float, float, str]]:
         pid, start, end, *visible = path.read_text().split()
         found.append((int(pid), float(start), float(end), " ".join(visible)))
     return found
+
+
+def pid_and(item: int, data: FashionMnist) -> tuple[int, int, str]:
+    return os.getpid(), item, data.sha256
+
+
+def raises_or_dies(item: str, _data: FashionMnist) -> None:
+    if item == "raise":
+        raise ValueError("on purpose")
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.exceptions import RayError
 
-from cluster.executor import MAX_ATTEMPTS, Need, execute, need_of
+from cluster.executor import MAX_ATTEMPTS, Need, call_each, execute, need_of
 from runners.events import EpochDone, Event, Retried, Started
 from runners.record import RunResult
 from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, intervals, stub
+from tests.cluster.stubs import NO_DATA, intervals, pid_and, raises_or_dies, stub
 
 CPUS, GPUS = 2, 2
 
@@ -120,3 +121,16 @@ def test_need_is_one_gpu_and_as_many_cores_as_threads() -> None:
     assert need_of(RunSpec(contender="keras", threads=3)) == Need(cpus=3, gpus=0)
     assert need_of(RunSpec(contender="keras", device="gpu")) == Need(cpus=1, gpus=1)
     assert str(Need(1, 1)) == "1 CPU(s) and 1 GPU(s)"
+
+
+def test_each_call_has_a_fresh_process_and_its_own_item_and_the_data() -> None:
+    results = call_each(pid_and, [RunSpec(contender="keras")] * 3, [7, 8, 9], NO_DATA)
+    assert [result[1:] for result in results] == [(7, "none"), (8, "none"), (9, "none")]
+    assert len({result[0] for result in results}) == 3
+
+
+def test_a_call_that_raises_or_whose_process_is_killed_leaves_an_error_in_its_place() -> None:
+    raised, died = call_each(raises_or_dies, [RunSpec(contender="keras")] * 2, ["raise", "die"], NO_DATA)
+    assert isinstance(raised, RayError)
+    assert str(raised).strip().endswith("ValueError: on purpose")
+    assert isinstance(died, RayError)
