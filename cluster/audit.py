@@ -27,6 +27,7 @@ def hold_audit(
         rows=compare(tasks, witnesses, data),
         machines=tuple(dict.fromkeys(witness.machine for witness in witnesses if witness.machine)),
         conditions=conditions(contenders, settings),
+        defaults=tuple(witness.defaults for witness in witnesses if witness.defaults),
         seconds=time.perf_counter() - begun,
     )
 

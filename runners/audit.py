@@ -18,6 +18,7 @@ from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
 from runners import environment
+from runners.defaults import Defaults
 from runners.spec import Contender, Frozen, Settings
 from runners.store import write_atomically
 from runners.witness import FEED_EPOCHS, SEED, STEPS, Arrays, Level, Task, Witness
@@ -51,6 +52,7 @@ class Audit(Frozen):
     rows: tuple[AuditRow, ...]
     machines: tuple[str, ...]  # processors or GPUs it was done on
     conditions: dict[str, Any]  # whatever must be the same for it to hold
+    defaults: tuple[Defaults, ...] = ()  # what each contender chooses where nobody does
     seconds: float
     done_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 

@@ -1,5 +1,6 @@
 """The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch_runner.py."""
 
+import inspect
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter  # what fit makes of arrays
 from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
 
 from lenet.architecture import Weights
@@ -16,7 +18,7 @@ from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sh
 from lenet.errors import BadInput
 from lenet.keras_model import block_outputs, build_model, get_weights, set_weights
 from runners.clock import Stopwatch
-from runners.record import EpochRow, Flag, Look, Outcome
+from runners.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
 from runners.spec import RunSpec
 
@@ -256,15 +258,50 @@ def what_is_in_force() -> dict[str, Any]:
     versions |= {
         name: str(build_info[f"{name}_version"]) for name in ("cuda", "cudnn") if f"{name}_version" in build_info
     }
-    flags: dict[str, Flag] = {
+    flags = {**process_settings(), "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0}
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
+
+
+def process_settings() -> dict[str, Flag]:
+    """What holds for the whole process, read without starting TensorFlow's runtime; 0 threads are its own choice."""
+    return {
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
         "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
-        "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0,
         "deterministic": is_op_determinism_enabled(),
     }
-    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
-    return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
+
+
+def choices(spec: RunSpec, data: FashionMnist) -> Choices:
+    """What `build` and the feed choose, read from the live objects, for the table of defaults."""
+    model = build(spec)
+    optimizer: Any = model.optimizer
+    feeding: dict[str, Flag] = {}
+    if spec.track == "native":
+        feed = native_data(spec, data)
+        adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
+        feeding["shuffling"] = f"fit(shuffle={inspect.signature(model.fit).parameters['shuffle'].default})"
+        feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
+    moves = []
+    for gradient in ADAM_PROBES:
+        probe = keras.Variable(0.0, dtype="float64")
+        type(optimizer).from_config(optimizer.get_config()).apply([keras.ops.array(gradient, "float64")], [probe])
+        moves.append(float(probe.numpy()))
+    return Choices(
+        get_weights(model),
+        {
+            "optimiser": type(optimizer).__name__,
+            "learning rate": float(optimizer.learning_rate),
+            "beta 1": optimizer.beta_1,
+            "beta 2": optimizer.beta_2,
+            "epsilon": optimizer.epsilon,
+            "weight decay": optimizer.weight_decay or 0.0,
+            "loss reduction": model.loss.reduction,
+            **feeding,
+        },
+        tuple(moves),
+    )
 
 
 def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from lenet.architecture import Weights
 from lenet.errors import BadInput
 from runners.spec import Frozen, RunSpec
 
@@ -79,6 +80,20 @@ class Outcome:
     versions: dict[str, str]
     flags: dict[str, Flag]
     gpu_model: str | None = None
+
+
+# Gradients for a first Adam step from zero, in float64: one as small as epsilon shows where epsilon is added, one far
+# larger what the bias corrections are rounded to.
+ADAM_PROBES = (1e-7, 1.0)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a framework's side of a track consists of, read from its live objects before any step."""
+
+    weights: Weights
+    settings: dict[str, Flag]
+    adam_moves: tuple[float, ...]  # from zero, in the first step, for each of ADAM_PROBES
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lenet.architecture import Weights
     from lenet.data import FashionMnist
     from runners.clock import Stopwatch
-    from runners.record import EpochRow, Look, Outcome
+    from runners.record import Choices, EpochRow, Flag, Look, Outcome
     from runners.spec import RunSpec
 
 
@@ -71,6 +71,12 @@ class Runner(Protocol):
 
         Raises ValueError if its parameters are not the layer table's.
         """
+
+    def choices(self, spec: "RunSpec", data: "FashionMnist") -> "Choices":
+        """What a run of `spec` would consist of, read from the live objects."""
+
+    def process_settings(self) -> "dict[str, Flag]":
+        """Threads, precision and determinism of this process, as they are now."""
 
     def predict(self, checkpoint: Path, images: np.ndarray) -> np.ndarray:
         """Class probabilities, float (n, 10), of scaled images (n, 28, 28, 1), from saved weights.

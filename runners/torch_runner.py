@@ -16,7 +16,7 @@ from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sh
 from lenet.errors import BadInput
 from lenet.torch_model import LeNet5, block_outputs, get_weights, set_weights
 from runners.clock import Stopwatch
-from runners.record import EpochRow, Flag, Look, Outcome
+from runners.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
 from runners.spec import RunSpec
 from runners.torch_callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
@@ -249,16 +249,53 @@ def what_is_in_force(device: torch.device) -> dict[str, Any]:
     versions = {"torch": str(torch.__version__)}
     if device.type == "cuda":
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
-    flags: dict[str, Flag] = {
+    flags = {**process_settings(), "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0}
+    gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
+
+
+def process_settings() -> dict[str, Flag]:
+    """What holds for the whole process."""
+    return {
         "intra_op_threads": torch.get_num_threads(),
         "inter_op_threads": torch.get_num_interop_threads(),
         "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
-        "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
-    gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
+
+
+def choices(spec: RunSpec, data: FashionMnist) -> Choices:
+    """What `build` and the feed choose, read from the live objects, for the table of defaults."""
+    model, optimizer, loss_function = build(spec, torch.device("cpu"))
+    settings = dict(optimizer.param_groups[0])
+    feeding: dict[str, Flag] = {}
+    if spec.track == "native":
+        loader: Any = next(native_data(spec, data))
+        feeding["shuffling"] = type(loader.sampler).__name__
+        feeding["short last batch"] = "dropped" if loader.drop_last else "kept"
+    moves = []
+    for gradient in ADAM_PROBES:
+        _, probing, _ = build(spec, torch.device("cpu"))
+        probe = nn.Parameter(torch.zeros((), dtype=torch.float64))
+        probe.grad = torch.tensor(gradient, dtype=torch.float64)
+        probing.add_param_group({"params": [probe]})  # the others have no gradient, and stay
+        probing.step()
+        moves.append(probe.item())
+    return Choices(
+        get_weights(model),
+        {
+            "optimiser": type(optimizer).__name__,
+            "learning rate": settings["lr"],
+            "beta 1": settings["betas"][0],
+            "beta 2": settings["betas"][1],
+            "epsilon": settings["eps"],
+            "weight decay": settings["weight_decay"],
+            "loss reduction": str(getattr(loss_function, "reduction", None)),
+            **feeding,
+        },
+        tuple(moves),
+    )
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from lenet.data import TRAIN_IMAGES, FashionMnist
 from lenet.draws import initial_weights
 from runners import environment
 from runners.clock import Stopwatch
+from runners.defaults import Defaults, defaults
 from runners.memory import keep_freed_memory
 from runners.record import Outcome
 from runners.registry import Runner, load_runner
@@ -70,6 +71,7 @@ class Witness:
     init_sha256: str | None = None
     order_sha256: str | None = None
     shown: dict[str, Arrays] = field(default_factory=dict)
+    defaults: Defaults | None = None
 
 
 def testify(task: Task, data: FashionMnist) -> Witness:
@@ -77,6 +79,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
     keep_freed_memory()
     runner = load_runner(task.contender.framework)
     name, machine = str(task.contender), environment.cpu_model()
+    before = runner.process_settings()
     try:
         looked = runner.look(
             task.spec(epochs=FEED_EPOCHS, limit_train=task.fed_images),
@@ -85,6 +88,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
         )
     except ValueError as error:
         return Witness(name, machine, problem=str(error))
+    chosen = defaults(runner, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
     at_rest = _at_rest(runner, task, data, "float64")
     shown = {
         "forward float32": looked.block_outputs,
@@ -102,6 +106,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
         init_sha256=at_rest.init_sha256,
         order_sha256=at_rest.order_sha256,
         shown=shown,
+        defaults=chosen,
     )
 
 

@@ -1,7 +1,9 @@
 """The parity audit, for people."""
 
 from runners.audit import Audit, AuditRow
+from runners.report.wording import ABSENT
 
+_ABSENT = {"native": ABSENT, "matched": "drawn, and audited"}
 HEADING = ("check", "precision", "held against each other", "measured", "allowed", "holds")
 
 
@@ -22,6 +24,19 @@ def summary(audit: Audit) -> str:
         f"Parity audit ({audit.level}): all {len(audit.rows)} checks hold, the largest relative difference in float64 "
         f"{worst:.0e}; {audit.seconds:.0f} s {where}"
     )
+
+
+def defaults_grid(audit: Audit) -> list[tuple[str, ...]]:
+    """What contenders choose differently where nobody chooses for them, beside what matched uses.
+
+    A heading row, then a row for each fact in which they differ, or in which matched differs from one of them.
+    """
+    sides = [("native", each.contender, each.native) for each in audit.defaults]
+    sides += [("matched", each.contender, each.matched) for each in audit.defaults]
+    facts = dict.fromkeys(fact for each in audit.defaults for fact in each.native)
+    rows = [(fact, *(told.get(fact, _ABSENT[track]) for track, _, told in sides)) for fact in facts]
+    heading = ("", *(f"{contender}, {track}" for track, contender, _ in sides))
+    return [heading, *(row for row in rows if len(set(row[1:]) - {ABSENT}) > 1)]
 
 
 def _cells(row: AuditRow) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def render(report: "Report") -> str:
         parting=divergence.sentences(report.divergence) if report.divergence else [],
         parting_heading=divergence.HEADING,
         parting_rows=divergence.divergence_grid(report.divergence) if report.divergence else [],
+        defaults_grid=audit.defaults_grid(report.audit) if report.audit and report.audit.defaults else [],
         audit_rows=audit.audit_grid(report.audit) if report.audit else [],
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],

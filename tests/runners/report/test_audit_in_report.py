@@ -4,6 +4,7 @@ import pytest
 
 from runners import audit
 from runners.audit import FILE
+from runners.defaults import Defaults
 from runners.report.build import build
 from tests.runners.report.conftest import ENVIRONMENT, an_audit
 
@@ -73,3 +74,17 @@ def test_where_nothing_is_matched_no_audit_is_missed(study_folder, given):
     folder = study_folder(**given)
     (folder / FILE).unlink()
     assert build(folder).notices == ()
+
+
+def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
+    folder = study_folder()
+    chosen = tuple(
+        Defaults(
+            contender=name, native={"epsilon": own, "beta 1": "0.9"}, matched={"epsilon": "1e-07", "beta 1": "0.9"}
+        )
+        for name, own in (("keras", "1e-07"), ("torch", "1e-08"))
+    )
+    audit.write(folder, an_audit().model_copy(update={"defaults": chosen}))
+    page = build(folder).page.read_text()
+    assert "<th>epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>" in page
+    assert "beta 1" not in page
