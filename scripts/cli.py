@@ -1,6 +1,7 @@
 """What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from lenet.errors import BadInput
 from runners.registry import FRAMEWORKS
-from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Contender, Track
+from runners.spec import DEVICES, LARGEST_SEED, TRACKS, VARIES, Contender, Track, Vary
 
 # Options that more than one script has.
 Epochs = Annotated[int, typer.Option(help="passes over the training images")]
@@ -84,6 +85,17 @@ def contender(text: str) -> Contender:
     return parsed
 
 
+def contenders(texts: Sequence[str]) -> tuple[Contender, ...]:
+    """The contenders named, of which a repeated one is a copy of the first: torch torch is torch and torch#2."""
+    times = Counter[Contender]()
+    numbered: list[Contender] = []
+    for named in map(contender, texts):
+        times[named] += 1
+        again = times[named] > 1 and named.copy_number == 1
+        numbered.append(contender(f"{named}#{times[named]}") if again else named)
+    return tuple(numbered)
+
+
 def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
     """Comma-separated tracks."""
     names = tuple(text.split(","))
@@ -95,6 +107,13 @@ def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
         if name == "tuned":
             raise BadInput("track 'tuned' is not available yet; choose from matched, native")
     return cast(tuple[Track, ...], names)
+
+
+def vary(text: str) -> Vary:
+    """One of the sources of variance."""
+    if text not in VARIES:
+        raise BadInput(f"unknown --vary {text!r}: choose from {', '.join(VARIES)}")
+    return text
 
 
 def device(text: str, allowed: Sequence[str] = DEVICES) -> str:

@@ -25,9 +25,13 @@ from runners.spec import Adam, RunSpec
 from runners.study import Plan, Study, continued, to_do
 from scripts import cli
 
-Contenders = Annotated[list[str] | None, typer.Argument(help="frameworks to compare [default: keras torch]")]
+Contenders = Annotated[
+    list[str] | None,
+    typer.Argument(help="frameworks to compare, or one twice as an A/A control [default: keras torch]"),
+]
 TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
 Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
+Varying = Annotated[str, typer.Option(help="what a seed changes: all, init (weights), order (of batches) or nothing")]
 Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
 Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 RetryFailed = Annotated[bool, typer.Option(help="do the folder's failed and out-of-memory runs again")]
@@ -37,6 +41,7 @@ def compare(
     contenders: Contenders = None,
     track: TrackNames = "matched",
     seeds: Seeds = "5",
+    vary: Varying = "all",
     epochs: cli.Epochs = 13,
     batch_size: cli.BatchSize = 128,
     out: Out = Path("results/default"),
@@ -60,9 +65,10 @@ def compare(
     with cli.exit_codes():
         wanted_device = cli.device(device)
         plan = Plan(
-            contenders=tuple(cli.contender(text) for text in contenders or ["keras", "torch"]),
+            contenders=cli.contenders(contenders or ["keras", "torch"]),
             tracks=cli.tracks(track),
             seeds=cli.seeds(seeds),
+            vary=cli.vary(vary),
             epochs=epochs,
             batch_size=batch_size,
             optimizer=Adam(learning_rate=learning_rate),
