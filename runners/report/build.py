@@ -10,7 +10,9 @@ from runners import store
 from runners.record import RunRecord
 from runners.report import page, plots, tables
 from runners.report.comparisons import comparisons_table
+from runners.report.control import control_sentences
 from runners.report.notices import notices
+from runners.report.variance import variance_table
 from runners.study import Study
 
 
@@ -24,6 +26,8 @@ class Report:
     runs: pd.DataFrame
     summary: pd.DataFrame
     comparisons: pd.DataFrame
+    variance: pd.DataFrame
+    control: tuple[str, ...]
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -44,8 +48,10 @@ def build(folder: Path) -> Report:
     records, unreadable = store.read_records(folder, study.plan)
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
     summary, comparisons = tables.summary_table(runs), comparisons_table(runs, study.plan)
+    variance = variance_table({study.plan.vary: runs})
     for name, table in (("runs", runs), ("epochs", epochs), ("summary", summary), ("comparisons", comparisons)):
         tables.write(table, folder / "tables", name)
+    tables.write(variance, folder / "tables", "variance")
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
@@ -56,6 +62,8 @@ def build(folder: Path) -> Report:
         runs,
         summary,
         comparisons,
+        variance,
+        tuple(control_sentences(comparisons)),
         tuple(notices(study.plan, records, unreadable)),
         tuple(drawn),
     )

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
 from runners.report.ease import RULES, ease_table
-from runners.report.wording import ABSENT, number, summary_grid
+from runners.report.wording import ABSENT, EXACTLY_ZERO, HELD_FIXED, SOURCES, number, summary_grid, variance_grid
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -34,7 +34,12 @@ def render(report: "Report") -> str:
         study=report.study,
         plan=report.study.plan,
         sentences=[(row.track, row.sentence) for row in report.comparisons.itertuples()],
+        control=report.control,
         notices=report.notices,
+        varied=SOURCES[report.study.plan.vary],
+        held_fixed=HELD_FIXED.get(report.study.plan.vary),
+        variance=variance_grid(report.variance),
+        exactly_zero=EXACTLY_ZERO if (report.variance["sd"] == 0).any() else "",
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
         frameworks=[framework.label for framework in FRAMEWORKS.values()],

@@ -28,7 +28,9 @@ def shown(report, width=120):
 
 def test_a_report_is_all_the_promised_files(everything):
     files = {str(path) for path in contents(everything.folder)}
-    tables = {f"tables/{n}.{e}" for n in ("runs", "epochs", "summary", "comparisons") for e in ("csv", "parquet")}
+    tables = {
+        f"tables/{n}.{e}" for n in ("runs", "epochs", "summary", "comparisons", "variance") for e in ("csv", "parquet")
+    }
     assert tables | {"report.html", "study.json", "plots/test_accuracy.png", "plots/test_accuracy.svg"} <= files
 
 
@@ -96,6 +98,20 @@ def test_one_contender_alone_is_compared_with_nothing(study_folder):
     report = build(study_folder(("keras",), [0], changed={"keras-matched-seed0": FAILED}))
     assert len(report.comparisons) == 0
     assert "One contender alone: nothing is compared." in report.page.read_text()
+
+
+def test_a_pair_of_copies_is_told_as_a_control_on_screen_and_page(study_folder):
+    report = build(study_folder(("torch", "torch#2", "keras")))
+    (control,) = report.control
+    assert control.startswith("torch and torch#2 are the same framework (matched): ")
+    assert f"[A/A control] {control}\n" in shown(report)
+    assert f"<small>A/A control</small><br>{control}</p>" in report.page.read_text()
+    assert all(f"<th>{label}</th>" in report.page.read_text() for label in ("Keras", "PyTorch"))  # the ease table
+
+
+def test_without_copies_there_is_no_control(everything):
+    assert everything.control == ()
+    assert "A/A control" not in everything.page.read_text() + shown(everything)
 
 
 def test_the_screen_shows_verdicts_then_means_then_notices_then_the_page(everything):

@@ -22,14 +22,17 @@ COMPARISONS = (
     "metric, a, b, track, n, paired, difference, ci95_low, ci95_high, ci90_low, ci90_high, margin, p_difference, "
     "p_equivalence, wins, verdict, sentence"
 )
-TABLES = ["runs", "epochs", "summary", "comparisons"]
+VARIANCE = "vary, contender, track, metric, n, failed, diverged, oom, mean, sd, sd_ci95_low, sd_ci95_high"
+TABLES = ["runs", "epochs", "summary", "comparisons", "variance"]
 
 
 def both_files(folder, name):
     return pd.read_csv(folder / f"{name}.csv"), pd.read_parquet(folder / f"{name}.parquet")
 
 
-@pytest.mark.parametrize(("name", "columns"), [("runs", RUNS), ("epochs", EPOCHS), ("comparisons", COMPARISONS)])
+@pytest.mark.parametrize(
+    ("name", "columns"), [("runs", RUNS), ("epochs", EPOCHS), ("comparisons", COMPARISONS), ("variance", VARIANCE)]
+)
 def test_a_table_has_exactly_the_promised_columns_in_their_order(everything, name, columns):
     for table in both_files(everything.folder / "tables", name):
         assert list(table.columns) == columns.split(", ")
