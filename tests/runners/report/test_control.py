@@ -105,6 +105,16 @@ def test_every_pair_of_copies_on_every_track_is_told_and_no_other():
     ]
 
 
+def test_each_sentence_has_the_numbers_of_its_own_track_and_pair():
+    rows = [(track, "torch", other) for track in ("matched", "native") for other in ("torch#2", "torch#3")]
+    table = pd.DataFrame(rows, columns=["track", "a", "b"]).assign(
+        metric="test_accuracy", ci95_low=None, ci95_high=None
+    )
+    told = control_sentences(table.assign(difference=[0.01, 0.02, 0.03, 0.04]))
+    for sentence, points in zip(told, ("1.00", "2.00", "3.00", "4.00"), strict=True):
+        assert f"machine; test accuracy differed by {points} percentage points with" in sentence
+
+
 def test_different_frameworks_have_no_control(control):
     assert control(("keras", "torch")) == []
     assert control(("keras",)) == []
