@@ -1,7 +1,7 @@
 """What a run is: a contender, a track, a seed and the settings they share. Frozen, validated, hashable."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
@@ -16,6 +16,7 @@ LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
 Track = Literal["matched", "native", "tuned"]
 Device = Literal["cpu", "gpu"]
 Vary = Literal["all", "init", "order", "nothing"]
+VARIES: tuple[Vary, ...] = get_args(Vary)
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
 
 
@@ -26,11 +27,15 @@ class Frozen(BaseModel):
 
 
 class Contender(Frozen):
-    """`framework[:strategy[:replicas]]`, written and read as that one string."""
+    """`framework[:strategy[:replicas]][#copy]`, written and read as that one string.
+
+    Copies are the same contender under labels of their own, for an A/A control; the first is written without a number.
+    """
 
     framework: str
     strategy: str = "single"
     replicas: int = 1
+    copy_number: int = 1
 
     @model_validator(mode="before")
     @classmethod
@@ -38,7 +43,14 @@ class Contender(Frozen):
         if isinstance(value, cls):
             return value
         if not isinstance(value, str):
-            raise BadInput(f"a contender is written framework[:strategy[:replicas]], not {value!r}")
+            raise BadInput(f"a contender is written framework[:strategy[:replicas]][#copy], not {value!r}")
+        base, mark, number = value.partition("#")
+        if mark and not re.fullmatch(r"[2-9]|[1-9][0-9]", number):
+            raise BadInput(f"{value!r} does not end in # and the number of a copy, from 2 to 99")
+        return {**cls._parse_base(base), "copy_number": int(number or 1)}
+
+    @staticmethod
+    def _parse_base(value: str) -> dict[str, Any]:
         framework, *rest = value.split(":")
         if framework not in FRAMEWORKS:
             raise BadInput(f"unknown framework {framework!r} in {value!r}: choose from {', '.join(FRAMEWORKS)}")
@@ -51,9 +63,14 @@ class Contender(Frozen):
             raise BadInput(f"{value!r} is not framework:strategy:replicas with replicas from 1 to 9999")
         return {"framework": framework, "strategy": rest[0], "replicas": int(rest[1]) if len(rest) == 2 else 1}
 
+    @property
+    def base(self) -> str:
+        """The contender without its copy's number: what all copies of it share."""
+        return self.framework if self.strategy == "single" else f"{self.framework}:{self.strategy}:{self.replicas}"
+
     @model_serializer
     def __str__(self) -> str:
-        return self.framework if self.strategy == "single" else f"{self.framework}:{self.strategy}:{self.replicas}"
+        return self.base if self.copy_number == 1 else f"{self.base}#{self.copy_number}"
 
 
 class Adam(Frozen):
@@ -113,4 +130,5 @@ class RunSpec(Settings):
     @property
     def run_id(self) -> str:
         """Names the run within its study, and its files; letters, digits and dashes only."""
-        return f"{str(self.contender).replace(':', '-')}-{self.track}-seed{self.seed}"
+        contender = str(self.contender).replace(":", "-").replace("#", "-copy")
+        return f"{contender}-{self.track}-seed{self.seed}"

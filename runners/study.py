@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lenet.errors import BadInput
-from runners.spec import Contender, Frozen, RunSpec, Seed, Settings, Track
+from runners.spec import Contender, Frozen, RunSpec, Seed, Settings, Track, Vary
 
 
 class Plan(Settings):
@@ -19,6 +19,7 @@ class Plan(Settings):
     contenders: tuple[Contender, ...] = Field(min_length=1)
     tracks: tuple[Track, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1)
+    vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
     accuracy_margin: float = 0.005  # half a percentage point
     time_margin: float = 1.05  # a ratio: 5 %
 
@@ -28,6 +29,15 @@ class Plan(Settings):
             for value, times in Counter(values).items():
                 if times > 1:
                     raise BadInput(f"{name} {value} is named twice: a run is counted once")
+        return self
+
+    @model_validator(mode="after")
+    def _varies_what_it_draws(self) -> Self:
+        if self.vary != "all" and set(self.tracks) != {"matched"}:
+            raise BadInput(
+                f"--vary {self.vary} goes with --track matched alone, not {','.join(self.tracks)}: "
+                "elsewhere initial weights and batch order are the framework's own"
+            )
         return self
 
 
@@ -50,11 +60,22 @@ def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
     """
     shared = {name: getattr(plan, name) for name in Settings.model_fields}
     specs: list[RunSpec] = []
+    earlier = Counter[tuple[Seed, Seed]]()  # runs of each contender and track that drew the same
     for seed in plan.seeds:
+        draws = _draws(plan, seed)
+        drawn = {"init_seed": draws[0], "order_seed": draws[1], "repeat": earlier[draws]}
+        earlier[draws] += 1
         grid = list(itertools.product(plan.contenders, plan.tracks))
         shuffled = np.random.default_rng(seed).permutation(len(grid))
-        specs += [RunSpec(contender=c, track=t, seed=seed, **shared) for c, t in (grid[index] for index in shuffled)]
+        ordered = (grid[index] for index in shuffled)
+        specs += [RunSpec(contender=c, track=t, seed=seed, **drawn, **shared) for c, t in ordered]
     return tuple(specs)
+
+
+def _draws(plan: Plan, seed: Seed) -> tuple[Seed, Seed]:
+    """The seeds of initial weights and of batch order in the run that `seed` numbers."""
+    first = plan.seeds[0]
+    return seed if plan.vary in ("all", "init") else first, seed if plan.vary in ("all", "order") else first
 
 
 def to_do(plan: Plan, recorded: Collection[str]) -> tuple[RunSpec, ...]:
@@ -64,18 +85,20 @@ def to_do(plan: Plan, recorded: Collection[str]) -> tuple[RunSpec, ...]:
 
 def continued(old: Study, new: Study) -> Study:
     """`old`, topped up with the seeds of `new`; raises BadInput, with every difference, if they are not one study."""
-    before, after = _comparable(old), _comparable(new)
-    different = [
-        f"{name} was {before.get(name)}, now {after.get(name)}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
+    different = [f"{name} was {before}, now {now}" for name, before, now in differences(old, new)]
     if different:
         raise BadInput(f"this folder holds another study: {'; '.join(different)}; use another --out for a new one")
     begun = set(old.plan.seeds)
     added = tuple(seed for seed in new.plan.seeds if seed not in begun)
     plan = old.plan.model_copy(update={"seeds": old.plan.seeds + added})
     return old.model_copy(update={"plan": plan, "command": new.command if added else old.command})
+
+
+def differences(one: Study, other: Study) -> list[tuple[str, Any, Any]]:
+    """Name and both values of all, but the seeds, that keeps the runs of two studies from being mixed."""
+    in_one, in_other = _comparable(one), _comparable(other)
+    values = [(name, in_one.get(name), in_other.get(name)) for name in sorted(in_one.keys() | in_other.keys())]
+    return [(name, here, there) for name, here, there in values if here != there]
 
 
 def _comparable(study: Study) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,12 @@ from rich.console import Console
 
 from lenet.errors import BadInput, NotMatched
 from runners.registry import FRAMEWORKS
-from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Contender, Track
+from runners.spec import DEVICES, LARGEST_SEED, TRACKS, VARIES, Contender, Track, Vary
 
 # Options that more than one script has.
-Contenders = Annotated[list[str] | None, typer.Argument(help="frameworks to compare [default: keras torch]")]
+Contenders = Annotated[
+    list[str] | None, typer.Argument(help="frameworks, or one twice as an A/A control [default: keras torch]")
+]
 Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 Epochs = Annotated[int, typer.Option(help="passes over the training images")]
 BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas")]
@@ -89,8 +92,17 @@ def contender(text: str) -> Contender:
 
 
 def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
-    """Those named, or the two that the article compares."""
-    return tuple(contender(text) for text in texts or ["keras", "torch"])
+    """The contenders named, of which a repeated one is a copy of the first: torch torch is torch and torch#2.
+
+    Where none is named, the two that the article compares.
+    """
+    times = Counter[Contender]()
+    numbered: list[Contender] = []
+    for named in map(contender, texts or ["keras", "torch"]):
+        times[named] += 1
+        again = times[named] > 1 and named.copy_number == 1
+        numbered.append(contender(f"{named}#{times[named]}") if again else named)
+    return tuple(numbered)
 
 
 def audit_begins(contenders: Sequence[Contender], level: str) -> str:
@@ -109,6 +121,13 @@ def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
         if name == "tuned":
             raise BadInput("track 'tuned' is not available yet; choose from matched, native")
     return cast(tuple[Track, ...], names)
+
+
+def vary(text: str) -> Vary:
+    """One of the sources of variance."""
+    if text not in VARIES:
+        raise BadInput(f"unknown --vary {text!r}: choose from {', '.join(VARIES)}")
+    return text
 
 
 def device(text: str, allowed: Sequence[str] = DEVICES) -> str:

@@ -30,6 +30,7 @@ from scripts import cli
 
 TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
 Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
+Varying = Annotated[str, typer.Option(help="what a seed changes: all, init (weights), order (of batches) or nothing")]
 Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
 AllowUnmatched = Annotated[
     bool, typer.Option(help="go on if the parity audit fails, compared unpaired and labelled so")
@@ -49,6 +50,7 @@ def compare(
     contenders: cli.Contenders = None,
     track: TrackNames = "matched",
     seeds: Seeds = "5",
+    vary: Varying = "all",
     epochs: cli.Epochs = 13,
     batch_size: cli.BatchSize = 128,
     out: Out = Path("results/default"),
@@ -76,6 +78,7 @@ def compare(
             contenders=cli.contenders(contenders),
             tracks=cli.tracks(track),
             seeds=cli.seeds(seeds),
+            vary=cli.vary(vary),
             epochs=epochs,
             batch_size=batch_size,
             optimizer=Adam(learning_rate=learning_rate),

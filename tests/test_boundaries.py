@@ -21,7 +21,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import runners.run, runners.study, runners.store", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import runners.report.build, runners.report.screen", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import cluster.executor, cluster.session, cluster.inline", FRAMEWORKS | {"scripts"}),
-        ("import scripts.report", FRAMEWORKS | {"ray", "cluster"}),
+        ("import scripts.report, scripts.seed_variance", FRAMEWORKS | {"ray", "cluster"}),
         ("import scripts.compare", FRAMEWORKS),
         ("from runners.registry import load_runner; load_runner('keras')", {"torch", "ray", "cluster"}),
         ("from runners.registry import load_runner; load_runner('torch')", {"tensorflow", "keras", "ray", "cluster"}),

@@ -14,9 +14,11 @@ from runners.record import RunRecord
 from runners.report import page, plots, tables
 from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
+from runners.report.control import control_sentences
 from runners.report.defaults_worth import defaults_table
 from runners.report.divergence import divergence_table, draw_divergence
 from runners.report.notices import audit_notices, notices
+from runners.report.variance import variance_table
 from runners.study import Study
 
 
@@ -34,6 +36,8 @@ class Report:
     divergence: Divergence | None
     agreements: pd.DataFrame
     defaults: pd.DataFrame
+    variance: pd.DataFrame
+    control: tuple[str, ...]
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
 
@@ -54,16 +58,19 @@ def build(folder: Path) -> Report:
     records, unreadable = store.read_records(folder, study.plan)
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
     audit = parity.read(folder) if "matched" in study.plan.tracks else None
-    summary = tables.summary_table(runs)
     unmatched = audit.unmatched if audit else frozenset()
-    comparisons = comparisons_table(runs, study.plan, unmatched)
-    for name, table in (("runs", runs), ("epochs", epochs), ("summary", summary), ("comparisons", comparisons)):
-        tables.write(table, folder / "tables", name)
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
-    agreements = agreement_table(study.plan, records, predictions)
-    tables.write(agreements, folder / "tables", "agreement")
-    defaults = defaults_table(runs, study.plan, unmatched)
-    tables.write(defaults, folder / "tables", "defaults")
+    made = {
+        "runs": runs,
+        "epochs": epochs,
+        "summary": tables.summary_table(runs),
+        "comparisons": comparisons_table(runs, study.plan, unmatched),
+        "agreement": agreement_table(study.plan, records, predictions),
+        "defaults": defaults_table(runs, study.plan, unmatched),
+        "variance": variance_table({study.plan.vary: runs}),
+    }
+    for name, table in made.items():
+        tables.write(table, folder / "tables", name)
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
@@ -76,12 +83,14 @@ def build(folder: Path) -> Report:
         study,
         tuple(records),
         runs,
-        summary,
-        comparisons,
+        made["summary"],
+        made["comparisons"],
         audit,
         parting,
-        agreements,
-        defaults,
+        made["agreement"],
+        made["defaults"],
+        made["variance"],
+        tuple(control_sentences(made["comparisons"])),
         tuple(
             audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable, unpredicted)
         ),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from runners.report.statistics import holm, wins
 from runners.report.verdict import METRICS, Metric, compare, verdict
+from runners.report.wording import HELD_FIXED
 from runners.study import Plan
 
 COLUMNS = [
@@ -40,7 +41,11 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str]
     p values of the metrics that are not primary are Holm-corrected, within their track and pair.
     """
     rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan, unmatched)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
+    if plan.vary != "all":  # a sentence may be read without the notice
+        fixed = f" ({HELD_FIXED[plan.vary]} of seed {plan.seeds[0]} in every run)."
+        table["sentence"] = table["sentence"].str.removesuffix(".") + fixed
+    return table
 
 
 def declared_metrics(plan: Plan) -> tuple[Metric, ...]:

@@ -7,6 +7,7 @@ from lenet.data import TRAIN_IMAGES
 from runners.audit import Audit
 from runners.record import RunRecord
 from runners.report.statistics import outliers
+from runners.report.wording import HELD_FIXED, SOURCES
 from runners.store import Unreadable
 from runners.study import Plan, run_specs
 
@@ -20,6 +21,7 @@ def notices(
         _not_completed,
         _retried,
         _few_seeds,
+        _held_fixed,
         _part_of_the_data,
         _busy_machine,
         _different_machines,
@@ -79,6 +81,14 @@ def _few_seeds(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
     if len(plan.seeds) >= 5:
         return []
     return [f"{len(plan.seeds)} seed(s) carry no verdict; repeat the command with --seeds 5 or more to top up."]
+
+
+def _held_fixed(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
+    if plan.vary == "all":
+        return []
+    fixed = f"Every run had the {HELD_FIXED[plan.vary]} of seed {plan.seeds[0]}, and differed in {SOURCES[plan.vary]}"
+    advice = "what is found holds for that one draw; for an answer over seeds, use --vary all and another --out."
+    return [f"{fixed}: {advice}"]
 
 
 def _part_of_the_data(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:

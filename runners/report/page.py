@@ -12,7 +12,17 @@ from runners.report import audit, divergence
 from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
 from runners.report.defaults_worth import has_both_tracks
 from runners.report.ease import RULES, ease_table
-from runners.report.wording import ABSENT, agreement_grid, labelled_sentences, number, summary_grid
+from runners.report.wording import (
+    ABSENT,
+    EXACTLY_ZERO,
+    HELD_FIXED,
+    SOURCES,
+    agreement_grid,
+    labelled_sentences,
+    number,
+    summary_grid,
+    variance_grid,
+)
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -38,15 +48,20 @@ def render(report: "Report") -> str:
         study=report.study,
         plan=report.study.plan,
         sentences=labelled_sentences(report.comparisons),
+        control=report.control,
         notices=report.notices,
         audit=report.audit,
         audit_summary=audit.summary(report.audit) if report.audit else None,
         audit_heading=audit.HEADING,
+        audit_rows=audit.audit_grid(report.audit) if report.audit else [],
+        defaults_grid=audit.defaults_grid(report.audit) if report.audit and report.audit.defaults else [],
         parting=divergence.sentences(report.divergence) if report.divergence else [],
         parting_heading=divergence.HEADING,
         parting_rows=divergence.divergence_grid(report.divergence) if report.divergence else [],
-        defaults_grid=audit.defaults_grid(report.audit) if report.audit and report.audit.defaults else [],
-        audit_rows=audit.audit_grid(report.audit) if report.audit else [],
+        varied=SOURCES[report.study.plan.vary],
+        held_fixed=HELD_FIXED.get(report.study.plan.vary),
+        variance=variance_grid(report.variance),
+        exactly_zero=EXACTLY_ZERO if (report.variance["sd"] == 0).any() else "",
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],
         defaults=report.defaults["sentence"],

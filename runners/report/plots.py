@@ -1,4 +1,4 @@
-"""The plots, as PNG and SVG. One colour per framework everywhere, one dash pattern per track or strategy."""
+"""The plots, as PNG and SVG. One colour per framework everywhere, one dash pattern per track, strategy or copy."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from runners.registry import FRAMEWORKS
 from runners.report.statistics import pointwise_band
+from runners.spec import Contender
 
 # Okabe and Ito (2008): told apart with every kind of colour vision, and in grey.
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
@@ -112,13 +113,14 @@ def split_clock(clocks: pd.DataFrame) -> Figure:
 
 def _groups(epochs: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Label, colour, dash and rows of each contender and track."""
-    parts = epochs["contender"].str.split(":")
-    variants = sorted(set(zip(epochs["track"], parts.str[1:].str.join(":"), strict=True)))
+    frameworks = {name: Contender.model_validate(name).framework for name in epochs["contender"].unique()}
+    # What tells contenders of one framework apart, in one track: "", "#2", ":ddp:2", in this order.
+    kinds = {name: name.removeprefix(framework) for name, framework in frameworks.items()}
+    variants = sorted(set(zip(epochs["track"], epochs["contender"].map(kinds), strict=True)))
     tracks = epochs["track"].nunique()
-    for (contender, track), rows in epochs.groupby(["contender", "track"], sort=False):
-        framework, _, strategy = str(contender).partition(":")
-        dash = DASHES[variants.index((track, strategy)) % len(DASHES)]
-        yield f"{contender} {track}" if tracks > 1 else str(contender), COLOURS[framework], dash, rows
+    for (name, track), rows in epochs.groupby(["contender", "track"], sort=False):
+        dash = DASHES[variants.index((str(track), kinds[str(name)])) % len(DASHES)]
+        yield f"{name} {track}" if tracks > 1 else str(name), COLOURS[frameworks[str(name)]], dash, rows
 
 
 def save(figure: Figure, path: Path) -> Path:

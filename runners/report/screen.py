@@ -1,11 +1,14 @@
 """The report as a terminal shows it: verdicts first, then the summary, then what weakens it."""
 
+from collections.abc import Sequence
+
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from runners.report.build import Report
 from runners.report.defaults_worth import ON_SCREEN
-from runners.report.wording import labelled_sentences, summary_grid
+from runners.report.wording import EXACTLY_ZERO, labelled_sentences, summary_grid, variance_grid
 
 
 def show(report: Report, console: Console) -> None:
@@ -13,15 +16,29 @@ def show(report: Report, console: Console) -> None:
     console.print()
     for label, sentence in labelled_sentences(report.comparisons):
         console.print(f"[{label}] {sentence}", markup=False, highlight=False)
+    for sentence in report.control:
+        console.print(f"[A/A control] {sentence}", markup=False, highlight=False)
     for row in report.defaults[report.defaults["metric"].isin(ON_SCREEN)].itertuples():
         console.print(f"[defaults] {row.sentence}", markup=False, highlight=False)
-    heading, *rows = summary_grid(report.summary)
-    table = Table()
-    for index, name in enumerate(heading):
-        table.add_column(name, justify="right" if index else "left")
-    for cells in rows:
-        table.add_row(*cells)
-    console.print(table)
+    console.print(_table(summary_grid(report.summary)))
     for notice in report.notices:
         console.print(f"note: {notice}", markup=False, highlight=False)
     console.print(f"{report.page}", markup=False, highlight=False)
+
+
+def show_variance(variance: pd.DataFrame, console: Console) -> None:
+    """Print the variance table."""
+    console.print(_table(variance_grid(variance), words=3))
+    if (variance["sd"] == 0).any():
+        console.print(f"note: {EXACTLY_ZERO}", markup=False, highlight=False)
+
+
+def _table(grid: Sequence[Sequence[str]], words: int = 1) -> Table:
+    """A grid with its heading row first; after so many columns of words come numbers."""
+    heading, *rows = grid
+    table = Table()
+    for index, name in enumerate(heading):
+        table.add_column(name, justify="right" if index >= words else "left")
+    for cells in rows:
+        table.add_row(*cells)
+    return table

@@ -202,8 +202,7 @@ def pointwise_band(curves: ArrayLike, confidence: float = 0.95) -> tuple[np.ndar
     curves = np.asarray(curves, float)
     if curves.ndim != 2 or not np.isfinite(curves).all():
         raise ValueError("Curves must be finite and of shape (runs, epochs)")
-    if not 0 < confidence < 1:
-        raise ValueError(f"A confidence lies between 0 and 1, not at {confidence}")
+    _check_confidence(confidence)
     runs, epochs = curves.shape
     nothing = np.full(epochs, np.nan)
     mean = curves.mean(axis=0) if runs else nothing
@@ -211,6 +210,36 @@ def pointwise_band(curves: ArrayLike, confidence: float = 0.95) -> tuple[np.ndar
         return mean, nothing, nothing
     half = stats.t.ppf((1 + confidence) / 2, runs - 1) * curves.std(axis=0, ddof=1) / np.sqrt(runs)
     return mean, mean - half, mean + half
+
+
+def standard_deviation(values: ArrayLike) -> float | None:
+    """The standard deviation (ddof 1) of values of shape (runs,); None below two.
+
+    It is 0 exactly if all are equal to the last bit: here a spread as small as rounding does count, for it is what
+    tells runs that reproduce from runs that almost do. Raises ValueError for values that are not finite.
+    """
+    values = _finite(values)
+    if len(values) < 2:
+        return None
+    return float((values - values[0]).std(ddof=1))  # from the first, so that the mean's own rounding is no spread
+
+
+def sd_interval(values: ArrayLike, confidence: float = 0.95) -> Interval | None:
+    """The chi-square interval of a standard deviation over values of shape (runs,); None below two.
+
+    It is (0, 0) without spread, else from s sqrt((n - 1) / high) to s sqrt((n - 1) / low), where high and low are the
+    chi-square quantiles of n - 1 degrees of freedom at (1 + confidence) / 2 and (1 - confidence) / 2 (NIST/SEMATECH
+    e-Handbook of Statistical Methods, 7.2.3.1). It supposes a normal distribution, more than an interval of a mean
+    does. Raises ValueError for values that are not finite or a confidence not between 0 and 1.
+    """
+    _check_confidence(confidence)
+    values = _finite(values)
+    sd = standard_deviation(values)
+    if sd is None:
+        return None
+    df = len(values) - 1
+    high, low = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], df)
+    return _interval(sd * np.sqrt(df / np.array([high, low])))
 
 
 def wins(a: ArrayLike, b: ArrayLike, *, higher_is_better: bool = True) -> Wins:
@@ -280,6 +309,11 @@ def _finite(values: ArrayLike) -> np.ndarray:
     if array.ndim != 1 or not np.isfinite(array).all():
         raise ValueError("Values must be finite and of shape (runs,)")
     return array
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"A confidence lies between 0 and 1, not at {confidence}")
 
 
 def _rounding(*sides: np.ndarray) -> float:

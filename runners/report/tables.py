@@ -82,8 +82,8 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (contender, track), group in runs.groupby(["contender", "track"], sort=False):
         completed = group[group["status"] == "completed"]
-        counts = {status: int((group["status"] == status).sum()) for status in ("failed", "diverged", "oom")}
-        row: dict[str, Any] = {"contender": contender, "track": track, "n": len(completed), **counts}
+        identity = {"contender": contender, "track": track}
+        row: dict[str, Any] = {**identity, "n": len(completed), **counts_of_others(group)}
         measured = completed.assign(seconds_per_epoch=completed["train_seconds"] / completed["epochs"])
         for column in SUMMARISED:
             values = measured[column].astype(float).dropna()
@@ -92,6 +92,11 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
             row |= {f"{column}_ci95_low": interval[0], f"{column}_ci95_high": interval[1]}
         rows.append(row)
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def counts_of_others(runs: pd.DataFrame) -> dict[str, int]:
+    """How many of the runs ended in each other way than completed."""
+    return {status: int((runs["status"] == status).sum()) for status in ("failed", "diverged", "oom")}
 
 
 def write(table: pd.DataFrame, folder: Path, name: str) -> None:

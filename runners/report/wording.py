@@ -5,7 +5,22 @@ from typing import Any
 
 import pandas as pd
 
+from runners.spec import Vary
+
 ABSENT = "-"
+# What the runs of a contender differ in, and what is then the same in all of them.
+SOURCES: dict[Vary, str] = {
+    "all": "weights and order",
+    "init": "initial weights only",
+    "order": "batch order only",
+    "nothing": "nothing (what remains is nondeterminism)",
+}
+HELD_FIXED: dict[Vary, str] = {
+    "init": "batch order",
+    "order": "initial weights",
+    "nothing": "initial weights and batch order",
+}
+EXACTLY_ZERO = "An SD of exactly 0 is no rounding: in that metric every run came out the same to the last bit."
 # Heading, column of the summary table, decimals.
 MEANS = (
     ("test accuracy", "test_accuracy", 4),
@@ -47,6 +62,12 @@ def share(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def variance_grid(variance: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The variance table for reading: a heading row, then its rows."""
+    heading = ("what varied", "contender", "metric", "runs", "mean", "SD over runs", "95 % interval of the SD")
+    return [heading, *(_variance_cells(row) for row in variance.to_dict("records"))]
+
+
 def number(value: float | None, digits: int) -> str:
     """A number with so many decimals, or a dash for one that is not there."""
     return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"
@@ -61,6 +82,26 @@ def _agreement_cells(row: dict[Any, Any]) -> tuple[str, ...]:
 def _runs(group: dict[Any, Any]) -> str:
     others = [f"{group[status]} {status}" for status in ("failed", "diverged", "oom") if group[status]]
     return ", ".join([str(group["n"]), *others])
+
+
+def _variance_cells(row: dict[Any, Any]) -> tuple[str, ...]:
+    low, high = row["sd_ci95_low"], row["sd_ci95_high"]
+    return (
+        SOURCES[row["vary"]],
+        f"{row['contender']}, {row['track']}",
+        row["metric"].replace("_", " "),
+        _runs(row),
+        number(row["mean"], 4),
+        _spread(row["sd"]),
+        ABSENT if isnan(low) else f"[{low:.2g}, {high:.2g}]",
+    )
+
+
+def _spread(sd: float) -> str:
+    """In two significant digits, so that what is not 0 is never shown as 0."""
+    if isnan(sd):
+        return ABSENT
+    return "exactly 0" if sd == 0 else f"{sd:.2g}"
 
 
 def _mean_and_sd(group: dict[Any, Any], column: str, digits: int) -> str:

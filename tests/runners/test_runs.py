@@ -20,7 +20,8 @@ from lenet.errors import BadInput
 from runners.record import RunRecord
 from runners.registry import FRAMEWORKS
 from runners.run import failure
-from runners.spec import Adam, RunSpec
+from runners.spec import VARIES, Adam, RunSpec
+from runners.study import Plan, run_specs
 
 SMALL = {"limit_train": 1_280, "epochs": 2}
 
@@ -200,6 +201,49 @@ def test_matched_runs_end_alike(done):
         assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1e-3)
         assert one.learning_rate == pytest.approx(other.learning_rate, rel=1e-6)
     assert np.mean(in_keras.predictions == in_torch.predictions) > 0.99
+
+
+# What varies
+
+TINY = {"limit_train": 256, "epochs": 1, "checkpoint": False}
+
+
+def spec_of(vary, contender, seed):
+    """A run of a study in which `vary` is what seeds 0 and 1 change."""
+    names = ("keras", "keras#2", "torch", "torch#2")
+    specs = run_specs(Plan(contenders=names, tracks=("matched",), seeds=(0, 1), vary=vary, **TINY))
+    (found,) = (spec for spec in specs if (str(spec.contender), spec.seed) == (contender, seed))
+    return found
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory):
+    """In one process a framework: seed 0, which draws the same whatever varies, its copy, and seed 1 of each part."""
+
+    @cache
+    def once(framework):
+        specs = {"first": spec_of("all", framework, 0), "copy": spec_of("all", f"{framework}#2", 0)}
+        specs |= {vary: spec_of(vary, framework, 1) for vary in VARIES[1:]}
+        done = do(tmp_path_factory.mktemp(framework), *specs.values(), test_images=1_000)
+        return {name: result.record for name, result in zip(specs, done, strict=True)}
+
+    return once
+
+
+@pytest.mark.parametrize(
+    ("run", "weights", "order"), [("first", 0, 0), ("copy", 0, 0), ("init", 1, 0), ("order", 0, 1), ("nothing", 0, 0)]
+)
+def test_a_run_draws_only_what_varies_from_its_own_seed(varied, framework, run, weights, order):
+    record = varied(framework)[run]
+    assert record.status == "completed"
+    assert record.init_sha256 == weights_sha256(initial_weights(weights))
+    assert record.order_sha256 == orders_sha256(batch_orders(order, 1, 256))
+
+
+@pytest.mark.parametrize(("run", "same"), [("copy", True), ("init", False), ("order", False), ("nothing", True)])
+def test_what_varies_reaches_the_result_and_without_it_every_bit_is_the_same(varied, framework, run, same):
+    losses = [record.epochs[-1].test_loss for record in (varied(framework)["first"], varied(framework)[run])]
+    assert (losses[0] == losses[1]) == same
 
 
 # Runs that end early

@@ -1,18 +1,19 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runners.registry import FRAMEWORKS
-from runners.spec import DEVICES, LARGEST_SEED, TRACKS, Adam, Contender, Device, RunSpec, Sgd, Track
+from runners.spec import DEVICES, LARGEST_SEED, TRACKS, VARIES, Adam, Contender, Device, RunSpec, Sgd, Track
 
 distributed = st.sampled_from([(name, strategy) for name, entry in FRAMEWORKS.items() for strategy in entry.strategies])
-contender_strings = st.one_of(
+bases = st.one_of(
     st.sampled_from(list(FRAMEWORKS)),
     st.builds(lambda both, replicas: f"{both[0]}:{both[1]}:{replicas}", distributed, st.integers(1, 9_999)),
 )
+contender_strings = bases | st.builds(lambda base, copy: f"{base}#{copy}", bases, st.integers(2, 99))
 specs = st.builds(
     RunSpec,
     contender=contender_strings,
@@ -56,6 +57,40 @@ def test_a_strategy_and_replicas_are_read():
     assert (contender.framework, contender.strategy, contender.replicas) == ("torch", "ddp", 2)
 
 
+def test_the_first_copy_has_no_number_and_the_others_share_its_base():
+    first, second = Contender.model_validate("torch:ddp:2"), Contender.model_validate("torch:ddp:2#2")
+    assert (first.copy_number, second.copy_number) == (1, 2)
+    assert first.base == second.base == str(first) == "torch:ddp:2"
+    assert first != second
+
+
+@given(bases, st.text() | st.integers().map(str))
+@example("torch", "1")
+@example("torch", "02")
+@example("torch", "100")
+@example("torch", "2#2")
+@example("torch:ddp:2", "2\n")
+@example("torch", "1٢")
+def test_a_copy_is_a_plain_number_from_2_to_99(base, number):
+    if number in map(str, range(2, 100)):
+        assert Contender.model_validate(f"{base}#{number}").copy_number == int(number)
+        return
+    with pytest.raises(ValidationError, match="does not end in # and the number of a copy, from 2 to 99"):
+        Contender.model_validate(f"{base}#{number}")
+
+
+@given(st.lists(st.sampled_from(["keras", "torch", "mirrored", "ddp", ":", "#", "1", "2", "99", " ", ""])).map("".join))
+@example("torch:ddp#3")
+@example("torch#2:ddp")
+def test_whatever_is_taken_as_a_contender_is_taken_as_itself_again(text):
+    try:
+        contender = Contender.model_validate(text)
+    except ValidationError:
+        return
+    assert Contender.model_validate(str(contender)) == contender
+    assert contender == Contender.model_validate(f"{contender.base}{text[len(text.partition('#')[0]) :]}")
+
+
 @pytest.mark.parametrize("text", ["jax", "", "Keras", "keras ", ":ddp:2", "../../x"])
 def test_an_unknown_framework_is_refused_with_the_choices(text):
     with pytest.raises(ValidationError, match=r"unknown framework .*: choose from keras, torch"):
@@ -88,6 +123,7 @@ def test_replicas_must_be_a_plain_number_from_1(replicas):
         {"framework": "torch", "strategy": "ddp", "replicas": 0},
         {"framework": "torch", "strategy": "ddp", "replicas": -3},
         {"framework": "torch", "replicas": 2},
+        {"framework": "torch", "copy_number": 2},
     ],
     ids=str,
 )
@@ -181,6 +217,7 @@ def test_the_defaults_are_the_article_s_recipe():
 
 def test_the_choices_shown_are_the_choices_taken():
     assert Track.__args__ == TRACKS
+    assert VARIES == ("all", "init", "order", "nothing")
     assert tuple(device for device in DEVICES if device != "auto") == Device.__args__
 
 
@@ -214,6 +251,11 @@ def test_a_run_id_has_only_letters_digits_and_dashes(spec):
 
 def test_a_run_id_says_contender_track_and_seed():
     assert RunSpec(contender="torch:ddp:2", track="native", seed=7).run_id == "torch-ddp-2-native-seed7"
+
+
+def test_a_run_id_says_which_copy():
+    assert RunSpec(contender="torch#2").run_id == "torch-copy2-matched-seed0"
+    assert RunSpec(contender="torch:ddp:2#13", seed=3).run_id == "torch-ddp-2-copy13-matched-seed3"
 
 
 def test_a_spec_cannot_be_changed():

@@ -19,7 +19,7 @@ from lenet.errors import BadInput
 from runners import store
 from runners.record import Clock, EpochRow, RunRecord, RunResult
 from runners.spec import RunSpec
-from runners.study import Plan, Study, run_specs
+from runners.study import Plan, Study, continued, run_specs
 
 ROOT = Path(__file__).parents[2]
 NAN = float("nan")
@@ -131,6 +131,28 @@ def test_records_come_by_contender_track_and_seed_as_the_plan_names_them(tmp_pat
     records, _ = store.read_records(tmp_path, plan)
     named = itertools.product(("torch", "keras"), ("native", "matched"), (10, 9))
     assert [(str(r.spec.contender), r.spec.track, r.spec.seed) for r in records] == list(named)
+
+
+@pytest.mark.parametrize("vary", ["all", "init", "order", "nothing"])
+def test_a_topped_up_study_reads_its_old_records(tmp_path, vary):
+    old = STUDY.model_copy(update={"plan": Plan(**{**PLAN.model_dump(), "vary": vary})})
+    records = [record_of(spec) for spec in run_specs(old.plan)]
+    for record in records:
+        store.save_result(tmp_path, RunResult(record))
+    more = old.model_copy(update={"plan": old.plan.model_copy(update={"seeds": (5, 0, 1, 6)})})
+    found, unreadable = store.read_records(tmp_path, continued(old, more).plan)
+    assert (len(found), unreadable) == (len(records), [])
+
+
+def test_a_record_of_a_study_that_varied_something_else_is_none_of_this_one_s(tmp_path):
+    for spec in run_specs(PLAN):
+        store.save_result(tmp_path, RunResult(record_of(spec)))
+    found, foreign = store.read_records(tmp_path, PLAN.model_copy(update={"vary": "init"}))
+    assert [record.spec.seed for record in found] == [0, 0]  # whose draws are the same
+    assert [(path.path.name, path.reason) for path in foreign] == [
+        ("keras-matched-seed1.json", "a record of another study"),
+        ("torch-matched-seed1.json", "a record of another study"),
+    ]
 
 
 def test_a_record_is_written_last_so_that_a_run_without_its_files_is_not_done(tmp_path):

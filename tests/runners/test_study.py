@@ -77,8 +77,44 @@ def test_every_run_has_the_plan_s_settings():
         assert {name: getattr(spec, name) for name in settings} == settings
 
 
+DRAWS = {  # of three runs, seeds 7, 0 and 3: the seeds of weights and order, and how often both came before
+    "all": [(7, 7, 0), (0, 0, 0), (3, 3, 0)],
+    "init": [(7, 7, 0), (0, 7, 0), (3, 7, 0)],
+    "order": [(7, 7, 0), (7, 0, 0), (7, 3, 0)],
+    "nothing": [(7, 7, 0), (7, 7, 1), (7, 7, 2)],
+}
+
+
+@pytest.mark.parametrize(("vary", "draws"), DRAWS.items())
+@pytest.mark.parametrize("contender", ["keras", "torch", "torch#2"])
+def test_only_what_varies_follows_the_seed(vary, draws, contender):
+    specs = run_specs(plan(contenders=("keras", "torch", "torch#2"), seeds=(7, 0, 3), vary=vary))
+    of_it = [spec for spec in specs if str(spec.contender) == contender]
+    assert [spec.seed for spec in of_it] == [7, 0, 3]
+    assert [(spec.init_seed, spec.order_seed, spec.repeat) for spec in of_it] == draws
+
+
+def test_both_tracks_draw_alike_and_neither_repeats_the_other():
+    specs = run_specs(plan(tracks=("matched", "native"), seeds=(4, 5)))
+    assert {(spec.init_seed, spec.order_seed, spec.repeat) for spec in specs} == {(4, 4, 0), (5, 5, 0)}
+
+
+@pytest.mark.parametrize("vary", ["init", "order", "nothing"])
+@pytest.mark.parametrize("tracks", [("native",), ("matched", "native"), ("tuned",)])
+def test_only_in_matched_can_a_part_vary_alone(vary, tracks):
+    told = f"--vary {vary} goes with --track matched alone, not {','.join(tracks)}: elsewhere"
+    with pytest.raises(ValidationError, match=told):
+        plan(vary=vary, tracks=tracks)
+    assert plan(vary="all", tracks=tracks).tracks == tracks
+
+
+def test_an_unknown_source_of_variance_is_refused_with_the_choices():
+    with pytest.raises(ValidationError, match="'all', 'init', 'order' or 'nothing'"):
+        plan(vary="everything")
+
+
 def test_no_two_runs_of_a_study_share_an_id():
-    contenders = ("keras", "keras:mirrored:1", "keras:mirrored:2", "keras:multiworker:2", "torch", "torch:ddp:2")
+    contenders = ("keras", "keras:mirrored:1", "keras:mirrored:2", "keras:mirrored:2#2", "torch", "torch#2")
     specs = run_specs(plan(contenders=contenders, tracks=("matched", "native", "tuned"), seeds=(0, 1, 2, 11, 12, 22)))
     assert len({spec.run_id for spec in specs}) == len(specs) == 6 * 3 * 6
 
@@ -97,6 +133,7 @@ def test_only_runs_without_a_record_are_to_do_in_the_plan_s_order():
         ({"seeds": (0, 3, 1, 3)}, "seed 3"),
         ({"contenders": ("torch", "keras", "torch")}, "contender torch"),
         ({"contenders": ("keras:mirrored", "keras:mirrored:1")}, "contender keras:mirrored:1"),
+        ({"contenders": ("torch", "torch#2", "torch#2")}, "contender torch#2"),
         ({"tracks": ("native", "native")}, "track native"),
     ],
 )
@@ -129,6 +166,15 @@ def test_more_seeds_top_a_study_up_and_those_done_keep_their_place():
     assert run_specs(topped_up.plan)[:4] == run_specs(old.plan)
 
 
+@pytest.mark.parametrize("vary", DRAWS)
+def test_a_topped_up_study_still_draws_from_its_first_seed(vary):
+    old = study(seeds=(4, 0), vary=vary)
+    topped_up = continued(old, study(seeds=(0, 1, 2), vary=vary))
+    assert topped_up.plan.seeds == (4, 0, 1, 2)
+    assert run_specs(topped_up.plan)[:4] == run_specs(old.plan)
+    assert len(run_specs(topped_up.plan)) == 8
+
+
 def test_fewer_seeds_leave_the_study_as_it_is():
     old = study(seeds=(0, 1, 2))
     assert continued(old, study(seeds=(1,))).plan == old.plan
@@ -143,6 +189,8 @@ def test_another_command_commit_or_hour_is_the_same_study():
 
 OTHERWISE = {
     "epochs was 4, now 5": {"epochs": 5},
+    "vary was all, now init": {"vary": "init"},
+    "contenders was keras torch, now keras keras#2": {"contenders": ("keras", "keras#2")},
     "contenders was keras torch, now torch": {"contenders": ("torch",)},
     "tracks was matched, now matched,native": {"tracks": ("matched", "native")},
     "device was cpu, now gpu": {"device": "gpu"},

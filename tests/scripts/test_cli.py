@@ -32,9 +32,28 @@ def test_other_seeds_are_refused_with_what_is_allowed(text: str) -> None:
         cli.seeds(text)
 
 
+@pytest.mark.parametrize(
+    ("named", "contenders"),
+    [
+        ("keras torch", "keras torch"),
+        ("torch torch torch", "torch torch#2 torch#3"),
+        ("torch keras torch keras", "torch keras torch#2 keras#2"),
+        ("torch#2 torch", "torch#2 torch"),
+        ("torch#5", "torch#5"),
+    ],
+)
+def test_a_contender_named_again_is_a_numbered_copy(named: str, contenders: str) -> None:
+    assert " ".join(map(str, cli.contenders(named.split()))) == contenders
+
+
 BAD_COMMANDS = [
     (("jax",), "unknown framework 'jax' in 'jax': choose from keras, torch"),
-    (("keras", "keras"), "contender keras is named twice"),
+    (("keras#2", "keras#2"), "contender keras#2 is named twice"),
+    (("keras", "keras#2", "keras"), "contender keras#2 is named twice"),
+    (("torch#1",), "'torch#1' does not end in # and the number of a copy, from 2 to 99"),
+    (("torch",) * 100, "'torch#100' does not end in # and the number of a copy, from 2 to 99"),
+    (("--vary", "weights"), "unknown --vary 'weights': choose from all, init, order, nothing"),
+    (("--vary", "init", "--track", "native"), "--vary init goes with --track matched alone, not native: elsewhere"),
     (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
     (("torch:ddp:2",), "not available yet"),
     (("torch:ddp:0",), "replicas from 1 to 9999"),
@@ -83,13 +102,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert "cannot be written" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["seed_variance"])
-def test_a_script_whose_work_is_still_to_come_says_so_and_exits_2(script: str) -> None:
-    done = run_script(script)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "is not available in this version" in done.stderr
-
-
 @pytest.mark.parametrize("script", ["compare", "report", "train", "predict", "audit", "seed_variance"])
 def test_every_script_has_help(script: str) -> None:
     done = run_script(script, "--help")
@@ -98,9 +110,9 @@ def test_every_script_has_help(script: str) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("script", ["report", "predict"])
+@pytest.mark.parametrize("script", ["report", "predict", "seed_variance"])
 def test_a_folder_without_a_study_is_refused(script: str, tmp_path: Path) -> None:
-    arguments = [tmp_path] if script == "report" else [tmp_path / "x.png", "--from", tmp_path]
+    arguments = [tmp_path / "x.png", "--from", tmp_path] if script == "predict" else [tmp_path]
     done = run_script(script, *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")

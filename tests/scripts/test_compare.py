@@ -52,7 +52,8 @@ def reproducible(folder: Path) -> pd.DataFrame:
 def test_the_folder_holds_what_it_promises(study: Path) -> None:
     run_ids = {f"{name}-matched-seed{seed}" for name in ("keras", "torch") for seed in (0, 1)}
     assert {path.stem for path in (study / "runs").glob("*.json")} == run_ids
-    tables = {f"{name}.{kind}" for name in ("runs", "epochs", "summary", "comparisons") for kind in ("csv", "parquet")}
+    names = ("runs", "epochs", "summary", "comparisons", "variance")
+    tables = {f"{name}.{kind}" for name in names for kind in ("csv", "parquet")}
     assert {path.name for path in (study / "tables").iterdir()} == tables
     assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg"}
     assert (study / "report.html").stat().st_size < 5_000_000
@@ -123,7 +124,7 @@ def test_report_rebuilds_everything_from_the_records_alone(study: Path, tmp_path
     (copy / "report.html").unlink()
     done = run_script("report", copy)
     assert done.returncode == 0, done.stderr
-    for table in ("runs", "epochs", "summary", "comparisons"):
+    for table in ("runs", "epochs", "summary", "comparisons", "variance"):
         assert (copy / "tables" / f"{table}.csv").read_bytes() == (study / "tables" / f"{table}.csv").read_bytes()
     assert (copy / "report.html").exists()
 

@@ -115,6 +115,11 @@ def make_plan():
     return _plan
 
 
+@pytest.fixture(scope="session")
+def make_study_folder():
+    return _study_folder
+
+
 @pytest.fixture
 def study_folder(tmp_path):
     return partial(_study_folder, tmp_path)

@@ -14,7 +14,7 @@ from runners.report.screen import show
 from runners.study import run_specs
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults")
+NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance")
 FAILED = {"status": "failed", "error": "it broke"}
 
 
@@ -119,6 +119,20 @@ def test_one_contender_alone_is_compared_with_nothing(study_folder):
     assert len(report.comparisons) == 0
     assert "One contender alone: nothing is compared." in report.page.read_text()
     assert len(report.defaults) == 0
+
+
+def test_a_pair_of_copies_is_told_as_a_control_on_screen_and_page(study_folder):
+    report = build(study_folder(("torch", "torch#2", "keras")))
+    (control,) = report.control
+    assert control.startswith("torch and torch#2 are the same framework (matched): ")
+    assert f"[A/A control] {control}\n" in shown(report)
+    assert f"<small>A/A control</small><br>{control}</p>" in report.page.read_text()
+    assert all(f"<th>{label}</th>" in report.page.read_text() for label in ("Keras", "PyTorch"))  # the ease table
+
+
+def test_without_copies_there_is_no_control(everything):
+    assert everything.control == ()
+    assert "A/A control" not in everything.page.read_text() + shown(everything)
 
 
 def test_the_screen_shows_verdicts_then_defaults_then_means_then_notices_then_the_page(everything):

@@ -185,6 +185,28 @@ def test_the_margins_are_those_declared_in_the_plan(study):
     assert "margin of 0.4 percentage points" in of(strict)["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("vary", "fixed"),
+    [("init", "batch order"), ("order", "initial weights"), ("nothing", "initial weights and batch order")],
+)
+def test_a_sentence_says_what_was_held_fixed_wherever_it_is_read(study, vary, fixed):
+    over_seeds, of_one_draw = study(seeds=None), study(seeds=None, vary=vary)
+    expected = [f"{told[:-1]} ({fixed} of seed 0 in every run)." for told in over_seeds["sentence"]]
+    assert list(of_one_draw["sentence"]) == expected
+    pd.testing.assert_frame_equal(of_one_draw.drop(columns="sentence"), over_seeds.drop(columns="sentence"))
+
+
+def test_copies_pair_by_seed_as_contenders_do(make_record, make_plan):
+    records = [
+        make_record(name, seed, **numbers(like, seed))
+        for name, like in (("torch", "torch"), ("torch#2", "keras"))
+        for seed in range(8)
+    ]
+    row = of(comparisons_table(runs_table(records), make_plan(contenders=("torch", "torch#2"))), "train_seconds")
+    assert (row["a"], row["b"], row["n"], row["paired"]) == ("torch", "torch#2", 8, True)
+    assert row["difference"] == pytest.approx(np.exp(np.mean(np.log(SECONDS["torch"]) - np.log(SECONDS["keras"]))))
+
+
 def test_the_sentence_names_the_contenders_and_the_verdict(study):
     row = of(study(), "total_seconds")
     assert row["verdict"] == "better"

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from runners.report.notices import notices
+from runners.spec import RunSpec
 from runners.store import Unreadable
+from runners.study import run_specs
 
 
 @pytest.fixture
@@ -77,6 +79,24 @@ def test_a_run_done_anew_is_named(clean):
 def test_fewer_than_five_seeds_carry_no_verdict(clean, seeds, noted):
     sentence = f"{seeds} seed(s) carry no verdict; repeat the command with --seeds 5 or more to top up."
     assert notices(*clean(seeds), []) == ([sentence] if noted else [])
+
+
+@pytest.mark.parametrize(
+    ("vary", "told"),
+    [
+        ("init", "batch order of seed 3, and differed in initial weights only"),
+        ("order", "initial weights of seed 3, and differed in batch order only"),
+        (
+            "nothing",
+            "initial weights and batch order of seed 3, and differed in nothing (what remains is nondeterminism)",
+        ),
+    ],
+)
+def test_what_was_held_fixed_is_told_and_that_it_is_no_answer_over_seeds(make_record, make_plan, vary, told):
+    plan = make_plan(seeds=(3, 0, 1, 2, 4), vary=vary)
+    records = [make_record(**{name: getattr(spec, name) for name in RunSpec.model_fields}) for spec in run_specs(plan)]
+    advice = "what is found holds for that one draw; for an answer over seeds, use --vary all and another --out."
+    assert notices(plan, records, []) == [f"Every run had the {told}: {advice}"]
 
 
 def test_part_of_the_data_is_told(clean):

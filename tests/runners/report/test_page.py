@@ -118,6 +118,36 @@ def test_what_was_compared_is_described(page):
     assert "native : each framework as its own documentation teaches it" in page.text
 
 
+def test_what_varied_is_described(page):
+    assert "Between the runs of a contender, what varied was weights and order ." in page.text
+
+
+@pytest.mark.parametrize(
+    ("vary", "told"),
+    [
+        ("init", "initial weights only ; all had the batch order of seed 0."),
+        ("order", "batch order only ; all had the initial weights of seed 0."),
+    ],
+)
+def test_what_was_held_fixed_is_described_and_nothing_is_said_to_be_over_seeds(study_folder, vary, told):
+    text = Page(build(study_folder(vary=vary)).page.read_text()).text
+    assert f"Between the runs of a contender, what varied was {told}" in text
+    assert "with Adam at 0.001, in 5 run(s) each, on CPUs" in text
+    assert "over 5 seed(s)" not in text
+
+
+def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everything, page):
+    (section,) = re.findall("Where variance comes from (.*) Plots", page.text)
+    row = everything.variance.iloc[0]
+    interval = f"[{row['sd_ci95_low']:.2g}, {row['sd_ci95_high']:.2g}]"
+    found = f"weights and order keras, matched test accuracy 5 {row['mean']:.4f} {row['sd']:.2g} {interval}"
+    assert found in section
+    assert "weights and order torch, native test loss 3, 1 oom" in section
+    assert "once for each of --vary all, init, order and nothing" in section
+    assert "scripts/seed_variance.py" in section
+    assert "exactly 0" not in section
+
+
 def test_counts_of_runs_stand_beside_the_means(page):
     assert "4, 1 failed" in page.text
     assert "4, 1 diverged" in page.text

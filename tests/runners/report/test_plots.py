@@ -115,11 +115,11 @@ def test_mean_and_band_reach_as_far_as_the_shortest_run(make_record):
 
 
 def test_a_framework_has_one_colour_everywhere(make_record):
-    names = ("torch", "keras", "keras:mirrored:2")
+    names = ("torch", "keras", "keras:mirrored:2", "keras#2")
     for order in (names, names[::-1]):
         figure = accuracy_curves([make_record(name, track=track) for track in ("matched", "native") for name in order])
         for line, text in zip(lines(figure, thick=True), legend(figure), strict=False):
-            assert line.get_color() == COLOURS[text.split()[0].split(":")[0]]
+            assert line.get_color() == COLOURS[text.split()[0].split(":")[0].split("#")[0]]
 
 
 def test_colours_differ(make_record):
@@ -137,6 +137,14 @@ def test_a_track_has_one_dash_pattern(make_record):
     drawn = dashes([make_record(name, track=track) for name in ("keras", "torch") for track in ("matched", "native")])
     assert drawn["keras", "matched"] == drawn["torch", "matched"] != drawn["keras", "native"]
     assert drawn["keras", "native"] == drawn["torch", "native"]
+
+
+def test_copies_have_their_framework_s_colour_and_a_dash_pattern_of_their_own(make_record):
+    names = ("torch", "torch#2", "torch#3", "keras", "keras#2", "torch:ddp:2")
+    drawn = dashes([make_record(name) for name in names])
+    assert len({drawn[name,] for name in ("torch", "torch#2", "torch#3", "torch:ddp:2")}) == 4
+    assert (drawn["keras",], drawn["keras#2",]) == (drawn["torch",], drawn["torch#2",])
+    assert drawn["torch",] == "-"
 
 
 def test_a_track_keeps_its_dash_pattern_where_a_framework_has_no_run_on_the_other(make_record):

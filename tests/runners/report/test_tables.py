@@ -26,7 +26,15 @@ COMPARISONS = (
 )
 AGREEMENT = "track, a, b, what, n, mean, sd, low, high"
 DEFAULTS = "metric, a, b, matched, native, only_defaults, ci95_low, ci95_high, n_matched, n_native, sentence"
-PROMISED = {"runs": RUNS, "epochs": EPOCHS, "comparisons": COMPARISONS, "agreement": AGREEMENT, "defaults": DEFAULTS}
+VARIANCE = "vary, contender, track, metric, n, failed, diverged, oom, mean, sd, sd_ci95_low, sd_ci95_high"
+PROMISED = {
+    "runs": RUNS,
+    "epochs": EPOCHS,
+    "comparisons": COMPARISONS,
+    "agreement": AGREEMENT,
+    "defaults": DEFAULTS,
+    "variance": VARIANCE,
+}
 TABLES = [*PROMISED, "summary"]
 
 

@@ -1,0 +1,83 @@
+"""Where variance comes from: the spread of runs that differ in weights and order, in one of them, or in nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lenet.errors import BadInput
+from runners import store
+from runners.report.statistics import sd_interval, standard_deviation
+from runners.report.tables import counts_of_others, runs_table
+from runners.spec import VARIES, Vary
+from runners.study import Study, differences
+
+METRICS = ("test_accuracy", "test_loss")
+COLUMNS = [
+    *("vary", "contender", "track", "metric", "n", "failed", "diverged", "oom"),
+    *("mean", "sd", "sd_ci95_low", "sd_ci95_high"),
+]
+
+
+def variance_table(runs: Mapping[Vary, pd.DataFrame]) -> pd.DataFrame:
+    """One row a source, contender, track and metric, from the runs table of each source.
+
+    `vary` is what the seeds of those runs changed; `sd` (ddof 1) and its interval are over the n that completed, and
+    0 only where these came out the same to the last bit.
+    """
+    rows = [row for vary in VARIES if vary in runs for row in _of_source(vary, runs[vary])]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def read_sources(folders: Sequence[Path]) -> tuple[dict[Vary, pd.DataFrame], list[store.Unreadable]]:
+    """The runs table of each folder, by what varied there, and the files that are no records.
+
+    Raises BadInput if a folder holds no study, if two hold the same source, and, with every difference, if they differ
+    in anything but what varied and the seeds.
+    """
+    studies = [(folder, store.existing_study(folder)) for folder in folders]
+    _refuse_different(studies)
+    _refuse_twice(studies)
+    runs: dict[Vary, pd.DataFrame] = {}
+    unreadable: list[store.Unreadable] = []
+    for folder, study in studies:
+        records, no_records = store.read_records(folder, study.plan)
+        runs[study.plan.vary] = runs_table(records)
+        unreadable += no_records
+    return runs, unreadable
+
+
+def _of_source(vary: Vary, runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for (contender, track), group in runs.groupby(["contender", "track"], sort=False):
+        completed = group[group["status"] == "completed"]
+        for metric in METRICS:
+            values = completed[metric].astype(float).dropna()
+            sd, interval = standard_deviation(values), sd_interval(values) or (nan, nan)
+            yield {
+                **{"vary": vary, "contender": contender, "track": track, "metric": metric},
+                **{"n": len(values), **counts_of_others(group), "mean": values.mean()},
+                **{"sd": nan if sd is None else sd, "sd_ci95_low": interval[0], "sd_ci95_high": interval[1]},
+            }
+
+
+def _refuse_different(studies: Sequence[tuple[Path, Study]]) -> None:
+    (first, its_study), *others = studies
+    different = [
+        f"{name} is {here} in {first} and {there} in {folder}"
+        for folder, study in others
+        for name, here, there in differences(its_study, study)
+        if name != "vary"
+    ]
+    if different:
+        raise BadInput(f"only studies alike in all but --vary and --seeds go together: {'; '.join(different)}")
+
+
+def _refuse_twice(studies: Sequence[tuple[Path, Study]]) -> None:
+    found: dict[Vary, Path] = {}
+    for folder, study in studies:
+        vary = study.plan.vary
+        if vary in found:
+            raise BadInput(f"{found[vary]} and {folder} both have --vary {vary}; name one folder for each")
+        found[vary] = folder

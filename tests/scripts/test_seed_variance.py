@@ -1,0 +1,105 @@
+"""One framework against itself, small but real, over seeds and with nothing varied; and what is told of both."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from runners import store
+from tests.scripts.processes import run_script
+
+TINY = ("--address", "local", "--limit-train", 640, "--epochs", 1, "--seeds", 2)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """PyTorch twice on two seeds: varied in weights and order, and in nothing."""
+    folder = tmp_path_factory.mktemp("studies")
+    for vary in ("all", "nothing"):
+        done = run_script("compare", "torch", "torch", *TINY, "--vary", vary, "--out", folder / vary)
+        assert (done.returncode, done.stderr) == (0, "")
+        (folder / vary / "stdout").write_text(done.stdout)
+    return folder / "all", folder / "nothing"
+
+
+def runs_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "tables" / "runs.csv").set_index("run_id")
+
+
+def test_a_framework_against_itself_is_a_study_of_two_contenders_that_draw_the_same(studies: tuple[Path, Path]) -> None:
+    runs = runs_of(studies[0])
+    assert dict(runs["contender"]) == {
+        "torch-matched-seed0": "torch",
+        "torch-matched-seed1": "torch",
+        "torch-copy2-matched-seed0": "torch#2",
+        "torch-copy2-matched-seed1": "torch#2",
+    }
+    drawn = ["init_sha256", "order_sha256", "test_loss"]
+    for seed, pair in runs.groupby("seed"):
+        assert pair[drawn].drop_duplicates().shape[0] == 1, seed
+    assert runs["init_sha256"].nunique() == runs["order_sha256"].nunique() == 2
+
+
+def test_where_nothing_varied_all_runs_draw_the_same(studies: tuple[Path, Path]) -> None:
+    runs = runs_of(studies[1])
+    assert len(runs) == 4
+    assert runs["init_sha256"].nunique() == runs["order_sha256"].nunique() == 1
+
+
+def test_the_control_and_what_was_held_fixed_are_told_on_the_screen(studies: tuple[Path, Path]) -> None:
+    over_seeds, of_nothing = ((folder / "stdout").read_text() for folder in studies)
+    opening = (
+        "[A/A control] torch and torch#2 are the same framework (matched): whatever differs between them is chance"
+    )
+    assert opening in over_seeds
+    assert opening in of_nothing
+    fixed = "note: Every run had the initial weights and batch order of seed 0, and differed in nothing"
+    assert fixed in of_nothing
+    assert fixed not in over_seeds
+
+
+def test_predict_takes_the_better_copy(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "x.png")
+    done = run_script("predict", tmp_path / "x.png", "--from", studies[0])
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    runs = runs_of(studies[0])
+    assert line.startswith("PyTorch ")
+    assert line.rpartition("(")[2].removesuffix(")") in runs.index[runs["test_loss"] == runs["test_loss"].min()]
+
+
+def test_folders_are_put_side_by_side_and_written_into_the_first(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = shutil.copytree(studies[1], tmp_path / "a"), studies[0]
+    done = run_script("seed_variance", first, second)
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("weights and order", "nothing (what remains", "torch#2, matched", "exactly 0"):
+        assert words in done.stdout
+    assert "note: An SD of exactly 0 is no rounding" in done.stdout
+    assert done.stdout.splitlines()[-1] == str(first / "tables" / "variance.csv")
+    table = pd.read_csv(first / "tables" / "variance.csv")
+    pd.testing.assert_frame_equal(table, pd.read_parquet(first / "tables" / "variance.parquet"), check_dtype=False)
+    assert list(table["vary"]) == ["all"] * 4 + ["nothing"] * 4
+    assert (table.query("vary == 'all'")["sd"] > 0).all()
+    assert (table.query("vary == 'nothing'")["sd"] == 0).all()
+    assert set(pd.read_csv(second / "tables" / "variance.csv")["vary"]) == {"all"}
+
+
+def test_the_table_goes_where_it_is_told(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    before = (studies[0] / "tables" / "variance.csv").read_bytes()
+    done = run_script("seed_variance", *studies, "--out", tmp_path / "there")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "there" / "tables").iterdir()} == {"variance.csv", "variance.parquet"}
+    assert (studies[0] / "tables" / "variance.csv").read_bytes() == before
+
+
+def test_folders_that_do_not_go_together_are_refused(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    other = shutil.copytree(studies[1], tmp_path / "other")
+    study = store.existing_study(other)
+    store.write_study(other, study.model_copy(update={"plan": study.plan.model_copy(update={"epochs": 2})}))
+    done = run_script("seed_variance", studies[0], other)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"epochs is 1 in {studies[0]} and 2 in {other}" in done.stderr
+    assert done.stderr.count("\n") == 1
