@@ -51,13 +51,13 @@ class FashionMnist:
     test_labels: np.ndarray
     sha256: str
 
-    def first(self, train_images: int) -> "FashionMnist":
-        """The same data with only the first `train_images` training images."""
+    def first(self, train_images: int, test_images: int | None = None) -> "FashionMnist":
+        """The same data with only so many of its first images, or all test images."""
         return FashionMnist(
             self.train_images[:train_images],
             self.train_labels[:train_images],
-            self.test_images,
-            self.test_labels,
+            self.test_images[:test_images],
+            self.test_labels[:test_images],
             self.sha256,
         )
 

@@ -112,7 +112,9 @@ def _weights(walk: Walk, dtype: str, data: FashionMnist) -> np.ndarray:
 
     with tempfile.TemporaryDirectory() as scratch:
         runner = load_runner(walk.contender.framework)
-        runner.train(spec, data.first(spec.limit_train), Stopwatch(), lambda _: None, Path(scratch), on_step)
+        runner.train(
+            spec, data.first(spec.limit_train, spec.batch_size), Stopwatch(), lambda _: None, Path(scratch), on_step
+        )
     return np.stack(kept)
 
 

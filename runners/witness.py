@@ -4,7 +4,7 @@ Everything goes through the functions that a study's runs go through; precision,
 """
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -119,7 +119,7 @@ def _at_rest(runner: Runner, task: Task, data: FashionMnist, dtype: str) -> Outc
     """An epoch that moves no weight: losses and accuracies are those of the initial weights, short batches included."""
     spec = task.spec(dtype=dtype, limit_train=task.fed_images, optimizer=Sgd(learning_rate=0))
     tests = len(data.test_labels) if task.level == "full" else int(spec.batch_size * QUICK_TEST_BATCHES)
-    outcome, _ = _train(runner, spec, _fewer_tests(data, tests))
+    outcome, _ = _train(runner, spec, data, tests)
     return outcome
 
 
@@ -138,13 +138,13 @@ def _in_float32(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arr
     """One step, as far as float32 tells: later a ReLU falls differently, and the paths part."""
     one = {"limit_train": min(task.settings.batch_size, TRAIN_IMAGES)}
     steep = task.spec(**one, optimizer=Sgd(learning_rate=GRADIENT_RATE))
-    outcome, weights = _train(runner, steep, _fewer_tests(data, task.settings.batch_size))
+    outcome, weights = _train(runner, steep, data)
     shown = {
         "loss float32": _loss(outcome),
         "gradient float32": _gradient(weights[0], outcome),
     }
     if task.level == "full":
-        _, adam = _train(runner, task.spec(**one), _fewer_tests(data, task.settings.batch_size))
+        _, adam = _train(runner, task.spec(**one), data)
         shown["one step float32"] = _moved(adam[0])
         shown["evaluation float32"] = _evaluation(_at_rest(runner, task, data, "float32"))
     return shown
@@ -152,9 +152,9 @@ def _in_float32(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arr
 
 def _steps(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arrays]:
     """In float64: the first gradient, the first step, and the weights after STEPS steps with each optimiser."""
-    stretch, few = task.spec(dtype="float64", limit_train=task.images), _fewer_tests(data, task.settings.batch_size)
-    outcome, sgd = _train(runner, stretch.model_copy(update={"optimizer": MOMENTUM}), few)
-    _, adam = _train(runner, stretch, few)
+    stretch = task.spec(dtype="float64", limit_train=task.images)
+    outcome, sgd = _train(runner, stretch.model_copy(update={"optimizer": MOMENTUM}), data)
+    _, adam = _train(runner, stretch, data)
     return {
         "gradient float64": _gradient(sgd[0], outcome),  # without a velocity yet, momentum has no part in it
         "one step float64": _moved(adam[0]),
@@ -168,15 +168,16 @@ def _whole_epochs(runner: Runner, task: Task, data: FashionMnist) -> dict[str, A
     shown: dict[str, Arrays] = {}
     whole = task.spec(dtype="float64", limit_train=TRAIN_IMAGES)
     for name, optimizer in (("Adam", whole.optimizer), ("SGD", MOMENTUM)):
-        outcome, weights = _train(runner, whole.model_copy(update={"optimizer": optimizer}), data, last_only=True)
+        spec = whole.model_copy(update={"optimizer": optimizer})
+        outcome, weights = _train(runner, spec, data, len(data.test_labels), last_only=True)
         shown[f"epoch {name} float64"] = {**_moved(weights[-1]), **_loss(outcome), **_evaluation(outcome)}
     return shown
 
 
 def _train(
-    runner: Runner, spec: RunSpec, data: FashionMnist, *, last_only: bool = False
+    runner: Runner, spec: RunSpec, data: FashionMnist, tests: int | None = None, *, last_only: bool = False
 ) -> tuple[Outcome, list[Weights]]:
-    """A production run, and the weights after each of its steps or only after the last."""
+    """A production run with so many test images, or a batch of them; weights after each step or only the last."""
     weights: list[Weights] = []
 
     def on_step(seen: Weights) -> None:
@@ -185,13 +186,9 @@ def _train(
         weights.append({name: array.copy() for name, array in seen.items()})
 
     with tempfile.TemporaryDirectory() as scratch:
-        less = data.first(spec.limit_train)
+        less = data.first(spec.limit_train, tests or spec.batch_size)
         outcome = runner.train(spec, less, Stopwatch(), lambda _: None, Path(scratch), on_step)
     return outcome, weights
-
-
-def _fewer_tests(data: FashionMnist, images: int) -> FashionMnist:
-    return replace(data, test_images=data.test_images[:images], test_labels=data.test_labels[:images])
 
 
 def _moved(weights: Weights) -> Arrays:

@@ -3,7 +3,7 @@
 from runners.audit import Audit, AuditRow
 from runners.report.wording import ABSENT
 
-_ABSENT = {"native": ABSENT, "matched": "drawn, and audited"}
+DRAWN = "drawn, and audited"  # what matched takes from no framework: the order of images, the last batch included
 HEADING = ("check", "precision", "held against each other", "measured", "allowed", "holds")
 
 
@@ -31,11 +31,11 @@ def defaults_grid(audit: Audit) -> list[tuple[str, ...]]:
 
     A heading row, then a row for each fact in which they differ, or in which matched differs from one of them.
     """
-    sides = [("native", each.contender, each.native) for each in audit.defaults]
-    sides += [("matched", each.contender, each.matched) for each in audit.defaults]
     facts = dict.fromkeys(fact for each in audit.defaults for fact in each.native)
-    rows = [(fact, *(told.get(fact, _ABSENT[track]) for track, _, told in sides)) for fact in facts]
-    heading = ("", *(f"{contender}, {track}" for track, contender, _ in sides))
+    native = [each.native for each in audit.defaults]
+    matched = [dict.fromkeys(each.native, DRAWN) | each.matched for each in audit.defaults]
+    rows = [(fact, *(told.get(fact, ABSENT) for told in (*native, *matched))) for fact in facts]
+    heading = ("", *(f"{each.contender}, {track}" for track in ("native", "matched") for each in audit.defaults))
     return [heading, *(row for row in rows if len(set(row[1:]) - {ABSENT}) > 1)]
 
 

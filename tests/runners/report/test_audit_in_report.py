@@ -5,7 +5,9 @@ import pytest
 from runners import audit
 from runners.audit import FILE
 from runners.defaults import Defaults
+from runners.report.audit import DRAWN, defaults_grid
 from runners.report.build import build
+from runners.report.wording import ABSENT
 from tests.runners.report.conftest import ENVIRONMENT, an_audit
 
 
@@ -88,3 +90,14 @@ def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
     page = build(folder).page.read_text()
     assert "<th>epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>" in page
     assert "beta 1" not in page
+
+
+def test_what_matched_takes_from_no_framework_is_called_drawn_and_what_one_has_alone_is_left_open():
+    chosen = (
+        Defaults(contender="keras", native={"shuffling": "fit"}, matched={}),
+        Defaults(contender="torch", native={"shuffling": "sampler", "benchmark": "off"}, matched={"benchmark": "on"}),
+    )
+    assert defaults_grid(an_audit().model_copy(update={"defaults": chosen}))[1:] == [
+        ("shuffling", "fit", "sampler", DRAWN, DRAWN),
+        ("benchmark", ABSENT, "off", ABSENT, "on"),
+    ]
