@@ -67,7 +67,7 @@ class Line(Frozen):
 
     a: str
     b: str
-    same_framework: bool
+    framework: str | None  # of both, if they are one contender's; None between contenders
     precision: Literal["float32", "float64"]
     distances: tuple[float, ...]
 
@@ -82,9 +82,9 @@ class Divergence(Frozen):
     steps: tuple[int, ...]
     lines: tuple[Line, ...]
 
-    def parted(self, precision: str, *, same_framework: bool) -> dict[tuple[str, str], float]:
-        """When each pair parted."""
-        chosen = (x for x in self.lines if (x.precision, x.same_framework) == (precision, same_framework))
+    def parted(self, precision: str, *, within: bool) -> dict[tuple[str, str], float]:
+        """When each pair parted, of one contender each or of two."""
+        chosen = (x for x in self.lines if (x.precision, x.framework is not None) == (precision, within))
         return {(line.a, line.b): line.parted_at(self.steps) for line in chosen}
 
 
@@ -112,9 +112,8 @@ def _weights(walk: Walk, dtype: str, data: FashionMnist) -> np.ndarray:
 
     with tempfile.TemporaryDirectory() as scratch:
         runner = load_runner(walk.contender.framework)
-        runner.train(
-            spec, data.first(spec.limit_train, spec.batch_size), Stopwatch(), lambda _: None, Path(scratch), on_step
-        )
+        less = data.first(spec.limit_train, spec.batch_size)  # nobody asks for its evaluation
+        runner.train(spec, less, Stopwatch(), lambda _: None, Path(scratch), on_step)
     return np.stack(kept)
 
 
@@ -126,11 +125,11 @@ def divergence(walked: Sequence[Walk], traces: Sequence[Trace]) -> Divergence:
     by_name = {trace.name: trace for trace in traces}
     contenders = list(dict.fromkeys(walk.contender for walk in walked))
     plain, doubled = ({str(walk.contender): walk.name for walk in walked[first::2]} for first in (0, 1))
-    across = [(plain[a], plain[b], False) for a, b in pairs(contenders)]
-    within = [(plain[name], doubled[name], True) for name in plain]
+    across = [(plain[a], plain[b], None) for a, b in pairs(contenders)]
+    within = [(plain[str(c)], doubled[str(c)], c.framework) for c in contenders]
     lines = [
-        Line(a=a, b=b, same_framework=same, precision=dtype, distances=_apart(by_name[a], by_name[b], dtype))
-        for a, b, same in (*across, *within)
+        Line(a=a, b=b, framework=framework, precision=dtype, distances=_apart(by_name[a], by_name[b], dtype))
+        for a, b, framework in (*across, *within)
         for dtype in DTYPES
     ]
     return Divergence(steps=walked[0].steps, lines=tuple(lines))

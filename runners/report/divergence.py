@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from runners.divergence import PARTED, Divergence, Line
-from runners.report.plots import COMPACT, OKABE_ITO, STYLE, save
+from runners.report.plots import COLOURS, COMPACT, STYLE, save
 
 SMALLEST = 1e-17  # drawn for a distance of zero, which a logarithmic axis does not have
+BETWEEN = "#000000"  # no one framework's colour
 COLUMNS = ["a", "b", "precision", "step", "distance"]
 HEADING = ("held against each other", "precision", "after 1 step", "after 20", "at the end", "0.1 % apart at")
 
@@ -47,10 +48,10 @@ def sentences(found: Divergence) -> list[str]:
 
 
 def _sentence(found: Divergence, precision: str) -> str:
-    across = found.parted(precision, same_framework=False)
-    within = found.parted(precision, same_framework=True)
+    across = found.parted(precision, within=False)
+    within = found.parted(precision, within=True)
     told = [f"{a} and {b}: {_when(step)}" for (a, b), step in (across | within).items()]
-    return f"In {precision}, weights {PARTED:.1%} apart: {'; '.join(told)}. {_verdict(across, within)}"
+    return f"In {precision}, weights {100 * PARTED:g} % apart: {'; '.join(told)}. {_verdict(across, within)}"
 
 
 def _verdict(across: dict[tuple[str, str], float], within: dict[tuple[str, str], float]) -> str:
@@ -81,10 +82,9 @@ def divergence_plot(found: Divergence) -> Figure:
     """Relative distance of the weights by step, both axes logarithmic."""
     figure = Figure(figsize=(4, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    pairs = list(dict.fromkeys((line.a, line.b) for line in found.lines))
     for line in found.lines:
         drawn = np.maximum(line.distances, SMALLEST)
-        colour = OKABE_ITO[pairs.index((line.a, line.b)) % len(OKABE_ITO)]
+        colour = COLOURS[line.framework] if line.framework else BETWEEN
         dash = "-" if line.precision == "float32" else "--"
         axes.plot(found.steps, drawn, color=colour, linestyle=dash, label=f"{line.a} / {line.b}, {line.precision}")
     axes.axhline(PARTED, color="grey", linewidth=0.8)

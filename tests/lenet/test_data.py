@@ -453,14 +453,16 @@ def test_apt_s_last_words_are_passed_on(debian, nowhere):
 # What is handed on
 
 
-def test_first_takes_the_first_training_images_and_all_test_images(tmp_path, files):
+def test_first_takes_the_first_training_images_and_all_test_images_unless_told(tmp_path, files):
     read = read_folder(write(tmp_path, files), hashes(files))
     few = read.first(2)
     assert np.array_equal(few.train_images, read.train_images[:2])
     assert np.array_equal(few.train_labels, read.train_labels[:2])
-    assert few.test_images is read.test_images
-    assert few.test_labels is read.test_labels
+    assert np.array_equal(few.test_images, read.test_images)
+    assert np.array_equal(few.test_labels, read.test_labels)
     assert few.sha256 == read.sha256
+    assert np.array_equal(read.first(2, 3).test_images, read.test_images[:3])
+    assert np.array_equal(read.first(2, 3).test_labels, read.test_labels[:3])
 
 
 def test_scaled_images_are_float32_from_0_to_1_with_a_channel():

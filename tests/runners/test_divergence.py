@@ -39,11 +39,11 @@ def test_distances_are_norms_relative_to_the_second_s_between_and_within_framewo
     walked = walks([KERAS, TORCH], SHORT)
     traces = made_up_traces(walked)
     found = divergence(walked, traces)
-    pairs = [(line.a, line.b, line.same_framework) for line in found.lines[::2]]
+    pairs = [(line.a, line.b, line.framework) for line in found.lines[::2]]
     assert pairs == [
-        ("keras, 1 thread", "torch, 1 thread", False),
-        ("keras, 1 thread", "keras, 2 threads", True),
-        ("torch, 1 thread", "torch, 2 threads", True),
+        ("keras, 1 thread", "torch, 1 thread", None),
+        ("keras, 1 thread", "keras, 2 threads", "keras"),
+        ("torch, 1 thread", "torch, 2 threads", "torch"),
     ]
     keras, torch = (next(t for t in traces if t.name == f"{name}, 1 thread") for name in ("keras", "torch"))
     for line in found.lines[:2]:
@@ -55,12 +55,12 @@ def test_distances_are_norms_relative_to_the_second_s_between_and_within_framewo
 def lines(across, within, steps=(1, 2, 4)):
     """Found divergence in which frameworks part at one step and each from itself at another, 0 for never."""
 
-    def line(a, b, same, at):
+    def line(a, b, framework, at):
         distances = tuple(0.5 if at and step >= at else 0.0 for step in steps)
-        return Line(a=a, b=b, same_framework=same, precision="float32", distances=distances)
+        return Line(a=a, b=b, framework=framework, precision="float32", distances=distances)
 
     return Divergence(
-        steps=steps, lines=(line("keras", "torch", False, across), line("keras", "keras 2", True, within))
+        steps=steps, lines=(line("keras", "torch", None, across), line("keras", "keras 2", "keras", within))
     )
 
 
@@ -80,7 +80,7 @@ def test_the_sentence_says_which_parts_sooner(across, within, verdict):
     (told,) = sentences(found)
     assert verdict in told
     assert f"keras and torch: {f'step {across}' if across else 'never'}" in told
-    assert found.parted("float32", same_framework=False) == {("keras", "torch"): across or inf}
+    assert found.parted("float32", within=False) == {("keras", "torch"): across or inf}
 
 
 def test_not_a_number_is_apart():
