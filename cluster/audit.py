@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lenet.data import FashionMnist
+from runners import environment
 from runners.audit import Audit, compare, conditions
 from runners.divergence import Divergence, divergence, follow, walks
 from runners.spec import Contender, RunSpec, Settings
@@ -22,11 +23,12 @@ def hold_audit(
     tasks = [Task(contender=contender, settings=settings, level=level) for contender in contenders]
     answers = call_each(testify, [task.spec() for task in tasks], tasks, data)
     witnesses = [_witness(task, answer) for task, answer in zip(tasks, answers, strict=True)]
+    versions = environment.installed_versions({contender.framework for contender in contenders})
     return Audit(
         level=level,
         rows=compare(tasks, witnesses, data),
         machines=tuple(dict.fromkeys(witness.machine for witness in witnesses if witness.machine)),
-        conditions=conditions(contenders, settings),
+        conditions=conditions(contenders, settings, environment.code_sha256(), versions),
         defaults=tuple(witness.defaults for witness in witnesses if witness.defaults),
         seconds=time.perf_counter() - begun,
     )

@@ -17,10 +17,10 @@ from lenet.architecture import PARAMETER_COUNT
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
-from runners import environment
 from runners.defaults import Defaults
 from runners.spec import Contender, Frozen, Settings
 from runners.store import write_atomically
+from runners.study import Study
 from runners.witness import FEED_EPOCHS, SEED, STEPS, Arrays, Level, Task, Witness
 
 FILE = "audit.json"
@@ -60,6 +60,11 @@ class Audit(Frozen):
     def failed(self) -> tuple[AuditRow, ...]:
         """The checks that do not hold; the first is the one to look at first."""
         return tuple(row for row in self.rows if not row.holds)
+
+    def is_of(self, study: Study) -> bool:
+        """Whether it was done under the conditions of this study's runs."""
+        plan = study.plan
+        return self.conditions == conditions(plan.contenders, plan, study.code_sha256, study.versions)
 
     @property
     def unmatched(self) -> frozenset[str]:
@@ -103,14 +108,16 @@ CHECKS = (
 )
 
 
-def conditions(contenders: Sequence[Contender], settings: Settings) -> dict[str, Any]:
+def conditions(
+    contenders: Sequence[Contender], settings: Settings, code_sha256: str, versions: dict[str, str]
+) -> dict[str, Any]:
     """What an audit is valid for: the same code, versions and settings that decide what a step computes."""
     kept = settings.model_dump(mode="json", include={"batch_size", "optimizer", "device", "threads", "deterministic"})
     return {
         **kept,
         "contenders": [str(contender) for contender in contenders],
-        "code_sha256": environment.code_sha256(),
-        "versions": environment.installed_versions({contender.framework for contender in contenders}),
+        "code_sha256": code_sha256,
+        "versions": versions,
     }
 
 

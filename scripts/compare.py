@@ -126,17 +126,17 @@ def do_missing_runs(
             preflight(need_of(specs[0]))
             store.write_study(out, study)
             if any(spec.track == "matched" for spec in specs):
-                audit_once(out, study.plan, data, console, may)
+                audit_once(out, study, data, console, may)
             carry_out(out, specs, data, again, console, where)
 
 
-def audit_once(out: Path, plan: Plan, data: FashionMnist, console: Console, may: Permissions) -> None:
+def audit_once(out: Path, study: Study, data: FashionMnist, console: Console, may: Permissions) -> None:
     """Hold a matched study's contenders to that word, unless they were under the same conditions.
 
     Raises NotMatched if they fail, unless the study may go on unmatched.
     """
-    known, now = audit.read(out), audit.conditions(plan.contenders, plan)
-    if len(plan.contenders) < 2 or (known and not known.failed and known.conditions == now):
+    known, plan = audit.read(out), study.plan
+    if len(plan.contenders) < 2 or (known and not known.failed and known.is_of(study)):
         return
     console.print(cli.audit_begins(plan.contenders, "quick"), markup=False)
     done = hold_audit(plan.contenders, plan, "quick", data, call_each)

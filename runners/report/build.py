@@ -57,7 +57,8 @@ def build(folder: Path) -> Report:
     study = store.existing_study(folder)
     records, unreadable = store.read_records(folder, study.plan)
     runs, epochs = tables.runs_table(records), tables.epochs_table(records)
-    audit = parity.read(folder) if "matched" in study.plan.tracks else None
+    found = parity.read(folder) if "matched" in study.plan.tracks else None
+    audit = found if found and found.is_of(study) else None
     unmatched = audit.unmatched if audit else frozenset()
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
     made = {

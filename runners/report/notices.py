@@ -36,7 +36,10 @@ def audit_notices(folder: Path, plan: Plan, records: Sequence[RunRecord], audit:
     if "matched" not in plan.tracks or len(plan.contenders) < 2:
         return []
     if audit is None:
-        return [f"No parity audit lies beside the runs; python scripts/audit.py --out {folder} holds them to the word."]
+        named = " ".join(map(str, plan.contenders))
+        options = f"--batch-size {plan.batch_size} --threads {plan.threads} --device {plan.device} --out {folder}"
+        lacking = "The folder has no parity audit of these contenders, this code and these settings"
+        return [f"{lacking}; python scripts/audit.py {named} {options} does it."]
     if audit.failed:
         first = audit.failed[0]
         told = f"not matched: the parity audit's check of {first.check} ({first.precision}) fails. {first.finding}"

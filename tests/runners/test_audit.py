@@ -170,8 +170,12 @@ CONTENDERS = tuple(Contender.model_validate(name) for name in FRAMEWORKS)
     ids=str,
 )
 def test_an_audit_holds_under_its_own_conditions_only(other: dict[str, object]) -> None:
-    assert conditions(CONTENDERS, Settings()) != conditions(CONTENDERS, Settings(**other))
-    assert conditions(CONTENDERS, Settings()) == conditions(CONTENDERS, Settings(epochs=3, limit_train=256))
+    own = conditions(CONTENDERS, Settings(), "code", {"torch": "2"})
+    assert own != conditions(CONTENDERS, Settings(**other), "code", {"torch": "2"})
+    assert own != conditions(CONTENDERS[:1], Settings(), "code", {"torch": "2"})
+    assert own != conditions(CONTENDERS, Settings(), "edited", {"torch": "2"})
+    assert own != conditions(CONTENDERS, Settings(), "code", {"torch": "3"})
+    assert own == conditions(CONTENDERS, Settings(epochs=3, limit_train=256), "code", {"torch": "2"})
 
 
 def an_audit(*rows: AuditRow) -> Audit:

@@ -80,12 +80,19 @@ def _plan(**given):
     return Plan(**{"contenders": ("keras", "torch"), "tracks": ("matched",), "seeds": range(5), "epochs": 2, **given})
 
 
-def an_audit(a="keras", b="torch", *, fails=False):
-    """One check that holds, and one that may not."""
+def an_audit(a="keras", b="torch", *, fails=False, plan=None):
+    """One check that holds, and one that may not, under the conditions of a plan."""
+    plan = plan or _plan()
     row = AuditRow(check="loss", precision="float64", a=a, b=b, measured=3e-15, allowed=1e-12)
     found = {"measured": 0.5, "finding": "conv1/kernel is the first to differ; look at the loop"} if fails else {}
     rows = (row, row.model_copy(update={"check": "gradient", **found}))
-    return Audit(level="quick", rows=rows, machines=(ENVIRONMENT.cpu_model,), conditions={}, seconds=12.0)
+    return Audit(
+        level="quick",
+        rows=rows,
+        machines=(ENVIRONMENT.cpu_model,),
+        conditions=audit.conditions(plan.contenders, plan, "c" * 64, {}),
+        seconds=12.0,
+    )
 
 
 def _study_folder(folder, contenders=("keras", "torch"), seeds=range(5), *, changed=None, left_out=(), **settings):
@@ -94,7 +101,7 @@ def _study_folder(folder, contenders=("keras", "torch"), seeds=range(5), *, chan
     Each change is the arguments by which `make_record` makes that run otherwise.
     """
     plan = _plan(contenders=contenders, seeds=seeds, **settings)
-    audit.write(folder, an_audit())
+    audit.write(folder, an_audit(plan=plan))
     hashes = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
     store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **hashes))
     for spec in run_specs(plan):

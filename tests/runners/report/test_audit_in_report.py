@@ -40,9 +40,10 @@ def test_a_failed_audit_unpairs_the_comparison_and_takes_the_word_away(study_fol
     assert "Each run was set up" in page
 
 
-def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder):
+def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder, make_plan):
     folder = study_folder(("keras", "torch", "torch:ddp:2"))
-    audit.write(folder, an_audit("torch", "torch:ddp:2", fails=True))
+    plan = make_plan(contenders=("keras", "torch", "torch:ddp:2"))
+    audit.write(folder, an_audit("torch", "torch:ddp:2", fails=True, plan=plan))
     paired = build(folder).comparisons.groupby(["a", "b"])["paired"].all().to_dict()
     assert paired == {("keras", "torch"): True, ("keras", "torch:ddp:2"): False, ("torch", "torch:ddp:2"): False}
 
@@ -54,12 +55,20 @@ def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     assert len(build(folder).defaults) == 0
 
 
-def test_a_study_that_was_not_audited_says_how_to(study_folder):
+OTHERS = [None, {"threads": 2}, {"batch_size": 64}, {"contenders": ("torch", "keras")}]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_without_an_audit_of_the_same_conditions_a_study_says_so(study_folder, make_plan, other):
     folder = study_folder()
     (folder / FILE).unlink()
-    (notice,) = build(folder).notices
-    assert notice == (
-        f"No parity audit lies beside the runs; python scripts/audit.py --out {folder} holds them to the word."
+    if other:
+        audit.write(folder, an_audit(fails=True, plan=make_plan(**other)))
+    report = build(folder)
+    assert report.audit is None
+    assert report.notices == (
+        "The folder has no parity audit of these contenders, this code and these settings; python scripts/audit.py "
+        f"keras torch --batch-size 128 --threads 1 --device cpu --out {folder} does it.",
     )
 
 
