@@ -19,6 +19,7 @@ from tests.scripts.processes import finish, read_until, run_script, start_script
 SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 2)
 # Long enough to be interrupted.
 LONG = ("--address", "local", "--limit-train", 6400, "--epochs", 4, "--seeds", 2)
+TABLES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance")
 NOT_REPRODUCIBLE = "seconds|per_second|attempts"
 
 
@@ -52,8 +53,7 @@ def reproducible(folder: Path) -> pd.DataFrame:
 def test_the_folder_holds_what_it_promises(study: Path) -> None:
     run_ids = {f"{name}-matched-seed{seed}" for name in ("keras", "torch") for seed in (0, 1)}
     assert {path.stem for path in (study / "runs").glob("*.json")} == run_ids
-    names = ("runs", "epochs", "summary", "comparisons", "variance")
-    tables = {f"{name}.{kind}" for name in names for kind in ("csv", "parquet")}
+    tables = {f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")}
     assert {path.name for path in (study / "tables").iterdir()} == tables
     assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg"}
     assert (study / "report.html").stat().st_size < 5_000_000
@@ -124,7 +124,7 @@ def test_report_rebuilds_everything_from_the_records_alone(study: Path, tmp_path
     (copy / "report.html").unlink()
     done = run_script("report", copy)
     assert done.returncode == 0, done.stderr
-    for table in ("runs", "epochs", "summary", "comparisons", "variance"):
+    for table in TABLES:
         assert (copy / "tables" / f"{table}.csv").read_bytes() == (study / "tables" / f"{table}.csv").read_bytes()
     assert (copy / "report.html").exists()
 
