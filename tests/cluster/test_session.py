@@ -138,7 +138,7 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
             assert re.search(r"^error: the Ray cluster at \S+ lets in only who has its token", refused.stderr)
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
-        assert "each run needs 64 CPU(s) on one node" in joined.stderr
+        assert "error: each run needs 64 CPU(s)" in joined.stderr
 
 
 @pytest.fixture(scope="module")
