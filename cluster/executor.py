@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.inline import perform
 from lenet.data import FashionMnist
@@ -50,7 +51,9 @@ def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Re
     what is still running.
     """
     shared_data, shared_work = ray.put(data), ray.put(work)
-    mailbox: Any = ray.remote(num_cpus=0)(_Mailbox).remote()
+    # On the driver's own node: on another it would die with that node, and the study with it.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def place(attempt: _Attempt) -> ray.ObjectRef:
         need = need_of(attempt.spec)

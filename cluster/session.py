@@ -1,22 +1,32 @@
-"""Join a Ray cluster, or start one here and stop it after; and refuse what it could never place."""
+"""Join a Ray cluster, or start one here and stop it after; wait for it to grow; refuse what it can never place."""
 
 import io
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 
 import ray
+from ray._private.authentication.authentication_token_setup import (
+    ensure_token_if_auth_enabled,
+    maybe_enable_token_auth_if_token_available,
+)
 from ray._private.services import canonicalize_bootstrap_address  # how Ray itself reads an address
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and not in its stub
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import AuthenticationError, RpcError
 
 from cluster.executor import Need
 from lenet.errors import BadInput
+from runners.quiet import native_stderr_hidden
 
 DEFAULT_PORT = 6379  # of `ray start --head`
 CONNECT_TIMEOUT_SECONDS = 5
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,16 +63,40 @@ def nodes() -> list[Node]:
 
 def preflight(need: Need) -> None:
     """Raise BadInput, with both numbers, if no node could ever hold one run: Ray itself would wait for ever."""
-    have = nodes()
-    if any(node.cpus >= need.cpus and node.gpus >= need.gpus for node in have):
+    if not _has_room(need):
+        raise BadInput(f"each run needs {need} on one node, but {_inventory()}")
+
+
+def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> None:
+    """Wait at most `seconds` for a node that could hold one run, having asked for one where an autoscaler listens.
+
+    Returns either way, for `preflight` to judge; `tell` gets a line if there is anything to wait for.
+    """
+    if seconds <= 0 or _has_room(need):
         return
-    listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in have)
-    raise BadInput(f"each run needs {need} on one node, but the cluster's {len(have)} node(s) have: {listed}")
+    tell(f"Waiting up to {seconds:g} seconds for a node with {need}: {_inventory()}.")
+    deadline = time.monotonic() + seconds
+    request_resources(bundles=[{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})])
+    try:
+        while not _has_room(need) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    finally:
+        request_resources(bundles=[])  # from here on the queue of runs says what is needed
 
 
 def slots(need: Need) -> int:
     """How many runs fit on the cluster side by side."""
     return sum(min(node.cpus // need.cpus, node.gpus // need.gpus if need.gpus else node.cpus) for node in nodes())
+
+
+def _has_room(need: Need) -> bool:
+    return any(node.cpus >= need.cpus and node.gpus >= need.gpus for node in nodes())
+
+
+def _inventory() -> str:
+    have = nodes()
+    listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in have)
+    return f"the cluster's {len(have)} node(s) have: {listed}"
 
 
 def _connect(address: str) -> str:
@@ -73,6 +107,10 @@ def _connect(address: str) -> str:
                 f"no Ray cluster answers at {target}; start one there with `ray start --head`, or use --address local"
             )
         target = None  # a cluster of this machine that crashed and left its address behind
+    if target is not None:
+        if address == "auto" and not os.environ.get("RAY_ADDRESS"):  # a token is offered unasked to this machine alone
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        _show_token(target)
     try:
         ray.init(address=target or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError) as error:
@@ -92,6 +130,19 @@ def _target(address: str) -> str | None:
         return canonicalize_bootstrap_address(None if address == "auto" else address)  # type: ignore[arg-type]
     except (ValueError, OSError) as error:
         raise BadInput(f"--address {address!r} is not auto, local or a cluster's HOST:PORT ({error})") from error
+
+
+def _show_token(target: str) -> None:
+    """Raise BadInput if the cluster does not let this process in: `ray.init` would try, aloud, for half a minute."""
+    try:
+        ensure_token_if_auth_enabled(create_token_if_missing=False)
+        with native_stderr_hidden(), suppress(RpcError):
+            GcsClient(address=target)
+    except AuthenticationError as error:
+        raise BadInput(
+            f"the Ray cluster at {target} lets in only who has its token: set RAY_AUTH_MODE=token, and put the head's "
+            "~/.ray/auth_token in the same place here, or its path in RAY_AUTH_TOKEN_PATH"
+        ) from error
 
 
 def _answers(target: str) -> bool:

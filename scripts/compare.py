@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cluster.audit import hold_audit
 from cluster.executor import call_each, execute, need_of
-from cluster.session import nodes, preflight, session, slots
+from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import FashionMnist, load
 from lenet.errors import NotMatched
 from runners import audit, environment, store
@@ -36,6 +36,9 @@ AllowUnmatched = Annotated[
     bool, typer.Option(help="go on if the parity audit fails, compared unpaired and labelled so")
 ]
 RetryFailed = Annotated[bool, typer.Option(help="do the folder's failed and out-of-memory runs again")]
+WaitForNodes = Annotated[
+    float, typer.Option(min=0, metavar="SECONDS", help="how long an autoscaling cluster has to make room for a run")
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Permissions:
 
     retry_failed: bool
     go_on_unmatched: bool
+    wait_seconds: float
 
 
 def compare(
@@ -65,6 +69,7 @@ def compare(
     deterministic: cli.Deterministic = False,
     retry_failed: RetryFailed = False,
     allow_unmatched: AllowUnmatched = False,
+    wait_for_nodes: WaitForNodes = 0,
     data_dir: cli.DataDir = None,
 ) -> None:
     """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
@@ -95,7 +100,7 @@ def compare(
             if died:
                 console.print(f"Taking {out} over from {died}, which died without letting go of it.", markup=False)
             data = load(data_dir)
-            permissions = Permissions(retry_failed, allow_unmatched)
+            permissions = Permissions(retry_failed, allow_unmatched, wait_for_nodes)
             do_missing_runs(out, plan, wanted_device, address, data, console, permissions)
             report = build(out)
         show(report, console)
@@ -123,7 +128,9 @@ def do_missing_runs(
         specs = to_do(study.plan, {r.run_id for r in recorded} - again.keys())
         if specs:
             where = where or stack.enter_context(session(address))
-            preflight(need_of(specs[0]))
+            need = need_of(specs[0])
+            wait_for_room(need, may.wait_seconds, lambda line: console.print(line, markup=False))
+            preflight(need)
             store.write_study(out, study)
             if any(spec.track == "matched" for spec in specs):
                 audit_once(out, study, data, console, may)

@@ -1,22 +1,27 @@
 """Starting, joining and refusing a Ray cluster, with real ones."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 
 from cluster.executor import Need
-from cluster.session import nodes, preflight, session, slots
+from cluster.session import nodes, preflight, session, slots, wait_for_room
+from lenet.data import cache_folder
 from lenet.errors import BadInput
+from tests.scripts.processes import run_script
 
 RAY = str(Path(sys.executable).parent / "ray")
 ADDRESS_FILE = Path("/tmp/ray/ray_current_cluster")  # where `ray start` leaves its address
@@ -28,14 +33,15 @@ def no_cluster_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def ray_head() -> Iterator[tuple[str, psutil.Process]]:
+def ray_head(**variables: str) -> Iterator[tuple[str, psutil.Process]]:
     """A `ray start --head` of this machine with 3 logical CPUs and 1 logical GPU, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=3", "--num-gpus=1"]
     log = subprocess.DEVNULL
-    process = psutil.Popen([*command, "--include-dashboard=false", "--disable-usage-stats"], stdout=log, stderr=log)
+    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    process = psutil.Popen(command, stdout=log, stderr=log, env=os.environ | variables)
     try:
         wait_for(lambda: (ADDRESS_FILE.read_text() if ADDRESS_FILE.exists() else "").endswith(f":{port}"))
         yield f"127.0.0.1:{port}", process
@@ -115,3 +121,57 @@ def test_a_crashed_cluster_s_address_is_passed_over() -> None:
         with session("auto") as where:
             assert not where.endswith(address)
             assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
+
+
+def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(tmp_path: Path) -> None:
+    def compare(**variables: str) -> subprocess.CompletedProcess[str]:
+        return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables)
+
+    with ray_head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64) as (address, _):
+        strangers = [
+            compare(RAY_AUTH_MODE="disabled"),
+            compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
+            compare(RAY_AUTH_MODE="token", HOME=str(tmp_path), XDG_CACHE_HOME=str(cache_folder().parents[1])),
+        ]
+        for refused in strangers:
+            assert refused.returncode == 2
+            assert re.search(r"^error: the Ray cluster at \S+ lets in only who has its token", refused.stderr)
+            assert refused.stderr.count("\n") == 1
+        joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
+        assert "error: each run needs 64 CPU(s)" in joined.stderr
+
+
+@pytest.fixture(scope="module")
+def growing() -> Iterator[Cluster]:
+    """A cluster of one node with one CPU, to which more can be added."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_node_that_never_comes_is_refused_once_the_time_is_up(growing: Cluster) -> None:
+    need, told = Need(cpus=1, gpus=1), []
+    with session(growing.address):
+        wait_for_room(need, 1, told.append)
+        assert len(told) == 1
+        with pytest.raises(BadInput, match=r"each run needs 1 CPU\(s\) and 1 GPU\(s\) on one node.*have: 1 CPU"):
+            preflight(need)
+
+
+def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(growing: Cluster) -> None:
+    need, told = Need(cpus=3, gpus=0), []
+    with session(growing.address), ThreadPoolExecutor() as pool:
+        wait_for_room(need, 0, told.append)
+        assert told == []
+        with pytest.raises(BadInput):
+            preflight(need)
+        waiting = pool.submit(wait_for_room, need, 60, told.append)
+        wait_for(lambda: bool(told))
+        growing.add_node(num_cpus=3)
+        waiting.result()
+        preflight(need)
+        wait_for_room(need, 60, told.append)
+    (line,) = told
+    assert line == (
+        "Waiting up to 60 seconds for a node with 3 CPU(s): the cluster's 1 node(s) have: 1 CPU(s), 0 GPU(s)."
+    )

@@ -1,0 +1,5 @@
+# What every shell of a cluster's machine needs; its ~/.bashrc reads it (see cluster.yaml).
+# shellcheck shell=sh
+export PATH="$HOME/level-field/.venv/bin:$PATH"
+export PYTHONPATH="$HOME/level-field" # `ray submit` runs a copy of the script in ~, away from its packages
+export RAY_AUTH_MODE=token            # Ray obeys none without the token in ~/.ray/auth_token
