@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import ray
 from ray._private.services import canonicalize_bootstrap_address  # how Ray itself reads an address
 
-from cluster.executor import Need
+from cluster.need import Need
 from lenet.errors import BadInput
 
 DEFAULT_PORT = 6379  # of `ray start --head`
@@ -52,17 +52,18 @@ def nodes() -> list[Node]:
 
 
 def preflight(need: Need) -> None:
-    """Raise BadInput, with both numbers, if no node could ever hold one run: Ray itself would wait for ever."""
-    have = nodes()
-    if any(node.cpus >= need.cpus and node.gpus >= need.gpus for node in have):
+    """Raise BadInput, with both numbers, if the nodes could never hold one run: Ray itself would wait for ever."""
+    if slots(need):
         return
+    have = nodes()
     listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in have)
-    raise BadInput(f"each run needs {need} on one node, but the cluster's {len(have)} node(s) have: {listed}")
+    where = "on one node" if need.processes == 1 else "each on one node"
+    raise BadInput(f"each run needs {need} {where}, but the cluster's {len(have)} node(s) have: {listed}")
 
 
 def slots(need: Need) -> int:
     """How many runs fit on the cluster side by side."""
-    return sum(min(node.cpus // need.cpus, node.gpus // need.gpus if need.gpus else node.cpus) for node in nodes())
+    return sum(need.fits(node.cpus, node.gpus) for node in nodes()) // need.processes
 
 
 def _connect(address: str) -> str:

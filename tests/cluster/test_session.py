@@ -14,7 +14,7 @@ import psutil
 import pytest
 import ray
 
-from cluster.executor import Need
+from cluster.need import Need
 from cluster.session import nodes, preflight, session, slots
 from lenet.errors import BadInput
 
