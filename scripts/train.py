@@ -40,7 +40,7 @@ def train(
         if named.strategy != "single":
             raise BadInput(
                 f"{named} has several processes, which Ray places; "
-                f"`scripts/compare.py {named} --seeds {seed},` does this run"
+                f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
             )
         spec = RunSpec(
             contender=named,
