@@ -1,8 +1,11 @@
-"""Runs as Ray tasks: each in a fresh process, with one GPU or its own cores, retried only if its process dies."""
+"""Runs as Ray tasks: each in a fresh process, with one GPU or its own cores, retried only if its process dies.
+
+A run of several processes is a Ray Train job, which a task without cores of its own waits for.
+"""
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,31 +14,18 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.inline import perform
+from cluster.inline import perform, perform_or_raise
+from cluster.need import Need, in_train, need_of
+from cluster.session import slots
+from cluster.train_job import ProcessDied, fit, is_first, seconds_waited
 from lenet.data import FashionMnist
 from runners.events import Event, Report, Retried, Work
 from runners.record import RunResult
-from runners.run import failure
+from runners.run import failure, process_began_at
 from runners.spec import RunSpec
 
 MAX_ATTEMPTS = 3  # the first and at most two retries
 POLL_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class Need:
-    """What one run takes of the cluster, all on one node."""
-
-    cpus: int
-    gpus: int
-
-    def __str__(self) -> str:
-        return f"{self.cpus} CPU(s)" + (f" and {self.gpus} GPU(s)" if self.gpus else "")
-
-
-def need_of(spec: RunSpec) -> Need:
-    """One GPU of its own where the study trains on GPUs; as many cores as it has threads in any case."""
-    return Need(cpus=spec.threads, gpus=1 if spec.device == "gpu" else 0)
 
 
 @dataclass(frozen=True)
@@ -55,14 +45,21 @@ def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Re
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
-    def place(attempt: _Attempt) -> ray.ObjectRef:
-        need = need_of(attempt.spec)
-        task = _perform.options(num_cpus=need.cpus, num_gpus=need.gpus, name=attempt.spec.run_id)
-        return task.remote(attempt.spec, shared_data, shared_work, mailbox, time.time())
+    def place(spec: RunSpec) -> ray.ObjectRef:
+        need = need_of(spec)
+        if in_train(spec):
+            job = _perform_together.options(name=spec.run_id)
+            return job.remote(spec, [shared_data, shared_work], mailbox, need, time.time())
+        task = _perform.options(num_cpus=need.cpus, num_gpus=need.gpus, name=spec.run_id)
+        return task.remote(spec, shared_data, shared_work, mailbox, time.time())
 
-    placed = {place(attempt): attempt for attempt in (_Attempt(spec, 1) for spec in specs)}
+    waiting = [_Attempt(spec, 1) for spec in specs]
+    placed: dict[ray.ObjectRef, _Attempt] = {}
     try:
-        while placed:
+        while waiting or placed:
+            for attempt in _next(waiting, placed.values()):
+                waiting.remove(attempt)
+                placed[place(attempt.spec)] = attempt
             done, _ = ray.wait(list(placed), timeout=POLL_SECONDS)
             for event in ray.get(mailbox.take.remote()):
                 report(event)
@@ -71,26 +68,72 @@ def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Re
                 try:
                     yield _with_attempts(ray.get(task), attempt.number)
                 except RayError as error:
-                    if attempt.number == MAX_ATTEMPTS or isinstance(error, RayTaskError):
+                    died = isinstance(error, ProcessDied) or not isinstance(error, RayTaskError)
+                    if attempt.number == MAX_ATTEMPTS or not died:
                         yield failure(attempt.spec, error, attempt.number)
                     else:
                         again = _Attempt(attempt.spec, attempt.number + 1)
-                        placed[place(again)] = again
-                        report(Retried(attempt.spec.run_id, again.number, str(error).strip().splitlines()[0]))
+                        waiting.append(again)
+                        reason = str(getattr(error, "cause", error)).strip().splitlines()[0]
+                        report(Retried(attempt.spec.run_id, again.number, reason))
     finally:
         for task in placed:
             ray.cancel(task, force=True)
+
+
+def _next(waiting: Sequence[_Attempt], placed: Collection[_Attempt]) -> list[_Attempt]:
+    """Those that Ray may have: every task, for Ray queues them, but only as many jobs as the cluster has room for.
+
+    While a job waits, the processes that coordinate it take memory.
+    """
+    jobs = sum(in_train(attempt.spec) for attempt in placed)
+    chosen = []
+    for attempt in waiting:
+        if in_train(attempt.spec):
+            if jobs >= max(1, slots(need_of(attempt.spec))):
+                continue
+            jobs += 1
+        chosen.append(attempt)
+    return chosen
 
 
 # A fresh process for every run: TensorFlow never gives GPU memory back, and thread counts can be set only once.
 # Ray's own silent retries are off; `execute` retries a death and says so.
 @ray.remote(max_calls=1, max_retries=0)
 def _perform(spec: RunSpec, data: FashionMnist, work: Work, mailbox: ActorHandle, submitted_at: float) -> RunResult:
+    return perform(spec, data, work, _to(mailbox), process_began_at(submitted_at))
+
+
+# It waits for a job whose processes have resources of their own, and takes none.
+@ray.remote(num_cpus=0, max_calls=1, max_retries=0)
+def _perform_together(
+    spec: RunSpec, shared: list[ray.ObjectRef], mailbox: ActorHandle, need: Need, submitted_at: float
+) -> RunResult:
+    began_at = process_began_at(submitted_at)
+
+    def replica() -> RunResult:
+        data, work = ray.get(shared)
+        report = _to(mailbox) if is_first() else _to_nobody
+        return perform_or_raise(spec, data, work, report, began_at + seconds_waited())
+
+    try:
+        return fit(replica, need)
+    except ProcessDied:
+        raise
+    except Exception as error:
+        return failure(spec, error)
+
+
+def _to(mailbox: ActorHandle) -> Report:
     def report(event: Event) -> None:
         # Not waited for: while a task waits on Ray its cores are lent to the next one, and the two would share them.
         mailbox.add.remote(event)
 
-    return perform(spec, data, work, report, submitted_at)
+    return report
+
+
+def _to_nobody(_event: Event) -> None:
+    pass
 
 
 def call_each(
@@ -98,13 +141,18 @@ def call_each(
 ) -> list[Any]:
     """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
 
-    Each has a fresh process of its own. Where a call raised, or its process died, its place holds the RayError.
+    Each has a fresh process of its own, or several, in which case the first one's answer counts. Where a call raised,
+    or a process died, its place holds the RayError.
     """
-    shared, needs = ray.put(data), map(need_of, specs)
-    calls = [
-        _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, shared)
-        for item, need in zip(items, needs, strict=True)
-    ]
+    shared = ray.put(data)
+
+    def place(spec: RunSpec, item: Any) -> ray.ObjectRef:
+        need = need_of(spec)
+        if in_train(spec):
+            return _call_together.remote(function, item, [shared], need)
+        return _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, shared)
+
+    calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
     try:
         return [_result(call) for call in calls]
     finally:
@@ -115,6 +163,13 @@ def call_each(
 @ray.remote(max_calls=1, max_retries=0)
 def _call(function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist) -> Any:
     return function(item, data)
+
+
+@ray.remote(num_cpus=0, max_calls=1, max_retries=0)
+def _call_together(
+    function: Callable[[Any, FashionMnist], Any], item: Any, shared: list[ray.ObjectRef], need: Need
+) -> Any:
+    return fit(lambda: function(item, *ray.get(shared)), need)
 
 
 def _result(call: ray.ObjectRef) -> Any:

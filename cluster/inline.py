@@ -26,15 +26,20 @@ def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Re
         yield perform(spec, data, work, report)
 
 
-def perform(
-    spec: RunSpec, data: FashionMnist, work: Work, report: Report, submitted_at: float | None = None
-) -> RunResult:
+def perform(spec: RunSpec, data: FashionMnist, work: Work, report: Report, began_at: float | None = None) -> RunResult:
     """Do one run here, in this thread; an exception in it becomes its record."""
-    report(Started(spec.run_id, socket.gethostname()))
     try:
-        return work(spec, data, lambda row: report(EpochDone(spec.run_id, row)), submitted_at)
+        return perform_or_raise(spec, data, work, report, began_at)
     except Exception as error:
         return failure(spec, error)
+
+
+def perform_or_raise(
+    spec: RunSpec, data: FashionMnist, work: Work, report: Report, began_at: float | None = None
+) -> RunResult:
+    """Do one run here, in this thread, its start and epochs reported."""
+    report(Started(spec.run_id, socket.gethostname()))
+    return work(spec, data, lambda row: report(EpochDone(spec.run_id, row)), began_at)
 
 
 def call_each(

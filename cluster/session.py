@@ -20,7 +20,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError, RpcError
 
-from cluster.executor import Need
+from cluster.need import Need
 from lenet.errors import BadInput
 from runners.quiet import native_stderr_hidden
 
@@ -62,23 +62,25 @@ def nodes() -> list[Node]:
 
 
 def preflight(need: Need) -> None:
-    """Raise BadInput, with both numbers, if no node could ever hold one run: Ray itself would wait for ever."""
-    if not _has_room(need):
-        raise BadInput(f"each run needs {need} on one node, but {_inventory()}")
+    """Raise BadInput, with both numbers, if the nodes could never hold one run: Ray itself would wait for ever."""
+    if slots(need):
+        return
+    where = "on one node" if need.processes == 1 else "each on one node"
+    raise BadInput(f"each run needs {need} {where}, but {_inventory()}")
 
 
 def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> None:
-    """Wait at most `seconds` for a node that could hold one run, having asked for one where an autoscaler listens.
+    """Wait at most `seconds` for nodes that could hold one run, having asked for them where an autoscaler listens.
 
     Returns either way, for `preflight` to judge; `tell` gets a line if there is anything to wait for.
     """
-    if seconds <= 0 or _has_room(need):
+    if seconds <= 0 or slots(need):
         return
-    tell(f"Waiting up to {seconds:g} seconds for a node with {need}: {_inventory()}.")
+    tell(f"Waiting up to {seconds:g} seconds for room for {need}: {_inventory()}.")
     deadline = time.monotonic() + seconds
-    request_resources(bundles=[{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})])
+    request_resources(bundles=[{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})] * need.processes)
     try:
-        while not _has_room(need) and time.monotonic() < deadline:
+        while not slots(need) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
     finally:
         request_resources(bundles=[])  # from here on the queue of runs says what is needed
@@ -86,11 +88,7 @@ def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> No
 
 def slots(need: Need) -> int:
     """How many runs fit on the cluster side by side."""
-    return sum(min(node.cpus // need.cpus, node.gpus // need.gpus if need.gpus else node.cpus) for node in nodes())
-
-
-def _has_room(need: Need) -> bool:
-    return any(node.cpus >= need.cpus and node.gpus >= need.gpus for node in nodes())
+    return sum(need.fits(node.cpus, node.gpus) for node in nodes()) // need.processes
 
 
 def _inventory() -> str:

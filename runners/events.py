@@ -36,5 +36,5 @@ class Retried:
 Event = Started | EpochDone | Retried
 Report = Callable[[Event], None]
 
-# How a run is done: runners.run.run, or a stand-in with its signature.
+# How a run is done: runners.run.run, or a stand-in with its signature. The float is when starting up began.
 Work = Callable[[RunSpec, FashionMnist, Callable[[EpochRow], None], float | None], RunResult]

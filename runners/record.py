@@ -80,6 +80,7 @@ class Outcome:
     versions: dict[str, str]
     flags: dict[str, Flag]
     gpu_model: str | None = None
+    nodes: tuple[str, ...] = ()  # of all replicas, by rank, where the run has several processes
 
 
 # Gradients for a first Adam step from zero, in float64: one as small as epsilon shows where epsilon is added, one far
@@ -116,6 +117,7 @@ class RunRecord(Frozen):
     environment: Environment | None = None
     attempts: int = Field(default=1, ge=1)
     node: str | None = None
+    nodes: tuple[str, ...] = ()  # where each process of the run was, by rank; `node` is the first one's
     started_at: datetime | None = None
     init_sha256: str | None = None
     order_sha256: str | None = None

@@ -23,14 +23,13 @@ OUT_OF_MEMORY = {"OutOfMemoryError", "ResourceExhaustedError", "MemoryError"}
 
 
 def run(
-    spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], submitted_at: float | None = None
+    spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None = None
 ) -> RunResult:
     """Do one run and describe it; raises whatever training raises.
 
-    `submitted_at` (seconds since the epoch) is when the run was placed; with the process's own start it tells how
-    long starting up took.
+    `began_at` (seconds since the epoch) is when starting up began, by default with this process.
     """
-    stopwatch = Stopwatch(_startup_seconds(submitted_at))
+    stopwatch = Stopwatch(max(0.0, time.time() - (began_at or process_began_at())))
     started_at, load_before = datetime.now(UTC), environment.load_average()
     framework = spec.contender.framework
     keeps_freed_memory = spec.track == "matched" and keep_freed_memory()
@@ -71,13 +70,13 @@ def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, st
         clock=clock,
         environment=seen,
         node=seen.node,
+        nodes=outcome.nodes or (seen.node,),
         started_at=started_at,
         init_sha256=outcome.init_sha256,
         order_sha256=outcome.order_sha256,
     )
 
 
-def _startup_seconds(submitted_at: float | None) -> float:
-    """Since this process began or since the run was placed, whichever is later: a process may have been waiting."""
-    began_at = psutil.Process().create_time()
-    return max(0.0, time.time() - max(began_at, submitted_at or 0.0))
+def process_began_at(not_before: float = 0.0) -> float:
+    """When this process began or, if that is later, `not_before`: it may have been waiting for a run to be placed."""
+    return max(psutil.Process().create_time(), not_before)

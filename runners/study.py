@@ -40,6 +40,16 @@ class Plan(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _native_batch_divides(self) -> Self:
+        for contender in self.contenders:
+            if "native" in self.tracks and contender.strategy == "ddp" and self.batch_size % contender.replicas:
+                raise BadInput(
+                    f"{contender} in native needs a batch size that its {contender.replicas} replicas divide, not "
+                    f"{self.batch_size}: there each feeds itself, with batches of one size"
+                )
+        return self
+
 
 class Study(Frozen):
     """`study.json`: the plan with all that must stay the same for its runs to be compared."""

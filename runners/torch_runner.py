@@ -15,6 +15,7 @@ from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
 from lenet.torch_model import LeNet5, block_outputs, get_weights, set_weights
+from runners import torch_ddp as ddp
 from runners.clock import Stopwatch
 from runners.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
@@ -35,22 +36,28 @@ def train(
     folder: Path,
     on_step: Callable[[Weights], None] | None = None,
 ) -> Outcome:
-    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step."""
+    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step.
+
+    Of several replicas each goes through this with its share of every batch; the outcome is that of all of them.
+    """
     device = configure(spec)
     stopwatch.synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     model, optimizer, loss_function = build(spec, device)
+    trained = ddp.replica(model)
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
     if spec.track == "matched":
         orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
         epochs_of_batches = matched_data(spec, data, orders)
+        loss_weights = ddp.share_weights(len(data.train_labels), spec.batch_size, device)
     else:
         orders = None
         epochs_of_batches = native_data(spec, data)
-    test_images, test_labels = tensors(spec, data.test_images, data.test_labels)
+        loss_weights = repeat(None)
+    test_images, test_labels = tensors(spec, ddp.share(data.test_images), ddp.share(data.test_labels))
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
-    checkpoint = ModelCheckpoint(model, folder / CHECKPOINT) if spec.checkpoint else None
+    checkpoint = ModelCheckpoint(model, folder / CHECKPOINT) if spec.checkpoint and ddp.rank() == 0 else None
     reduce_lr = ReduceLROnPlateau(optimizer, spec.reduce_lr) if spec.reduce_lr is not None else None
     early_stopping = EarlyStopping(spec.early_stopping) if spec.early_stopping is not None else None
     stopwatch.lap("data")
@@ -62,7 +69,7 @@ def train(
 
     rows: list[EpochRow] = []
     for epoch, batches in enumerate(epochs_of_batches, start=1):
-        train_loss, train_accuracy = train_epoch(model, batches, loss_function, optimizer, after_step)
+        train_loss, train_accuracy = train_epoch(trained, batches, loss_function, optimizer, after_step, loss_weights)
         train_seconds = stopwatch.lap("train")
         test_loss, test_accuracy = evaluate(model, test_batches, loss_function)
         eval_seconds = stopwatch.lap("eval")
@@ -89,9 +96,10 @@ def train(
 
     return Outcome(
         epochs=tuple(rows),
-        predictions=predicted_classes(model, test_batches),
+        predictions=ddp.gathered(predicted_classes(model, test_batches)),
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
+        nodes=ddp.nodes(),
         **what_is_in_force(device),
     )
 
@@ -105,7 +113,9 @@ def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
     scaled, _ = tensors(spec, images, np.zeros(0))
     return Look(
         block_outputs(model, scaled.to(device)),
-        tuple((images.permute(0, 2, 3, 1).numpy(), labels.numpy()) for images, labels in fed),
+        tuple(
+            (ddp.gathered(images.permute(0, 2, 3, 1).numpy()), ddp.gathered(labels.numpy())) for images, labels in fed
+        ),
     )
 
 
@@ -113,6 +123,7 @@ def configure(spec: RunSpec) -> torch.device:
     """Threads, precision and determinism; returns the device to train on."""
     if spec.device == "gpu" and not torch.cuda.is_available():
         raise RuntimeError(f"torch {torch.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
+    ddp.check_group(spec.contender)
     torch.set_num_threads(spec.threads)
     if torch.get_num_interop_threads() != spec.threads:  # can be set only once in a process
         torch.set_num_interop_threads(spec.threads)
@@ -143,17 +154,20 @@ def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Opti
 
 
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Iterator[Batches]:
-    """Each epoch's batches in its drawn order, the short last one included."""
+    """Each epoch's batches in its drawn order, the short last one included; of each the share of this replica."""
     images, labels = tensors(spec, data.train_images, data.train_labels)
     return (
-        ((images[picked], labels[picked]) for picked in order.split(spec.batch_size))
+        ((images[picked], labels[picked]) for picked in map(ddp.share, order.split(spec.batch_size)))
         for order in torch.from_numpy(orders)
     )
 
 
 def native_data(spec: RunSpec, data: FashionMnist) -> Iterator[Batches]:
     """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader."""
-    loader = DataLoader(ImageDataset(data.train_images, data.train_labels), spec.batch_size, shuffle=True)
+    dataset = ImageDataset(data.train_images, data.train_labels)
+    if ddp.replicas() > 1:
+        return ddp.native_batches(spec, dataset)
+    loader = DataLoader(dataset, spec.batch_size, shuffle=True)
     return repeat(loader, spec.epochs)
 
 
@@ -183,16 +197,20 @@ def train_epoch(
     loss_function: nn.Module,
     optimizer: torch.optim.Optimizer,
     after_step: Callable[[], None],
+    loss_weights: Iterable[Tensor | None] = repeat(None),
 ) -> tuple[float, float]:
-    """One pass over the batches; mean loss and accuracy over its images, as they were when seen."""
+    """One pass over the batches; mean loss and accuracy over its images, as they were when seen.
+
+    Each loss counts with its weight, which is 1 where there is none.
+    """
     device = next(model.parameters()).device
     means = Means(device)
     model.train()
-    for images, labels in on_device(batches, device):
+    for (images, labels), weight in zip(on_device(batches, device), loss_weights, strict=False):
         optimizer.zero_grad()
         logits = model(images)
         loss = loss_function(logits, labels)
-        loss.backward()
+        loss.backward(weight)
         optimizer.step()
         means.add(loss, logits, labels)
         after_step()
@@ -217,7 +235,7 @@ def evaluate(model: nn.Module, batches: Batches, loss_function: nn.Module) -> tu
 
 
 class Means:
-    """Mean loss and accuracy over images, summed on the device so that no batch waits for the host."""
+    """Mean loss and accuracy over all replicas' images, summed on the device so that no batch waits for the host."""
 
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -226,14 +244,17 @@ class Means:
 
     @torch.no_grad()
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch; `loss` is its mean."""
+        """Count one batch; `loss` is its mean. A replica's share of a batch may be empty, and has no mean."""
+        if len(labels) == 0:
+            return
         self.loss += loss * len(labels)
         self.correct += (logits.argmax(dim=1) == labels).sum()
         self.images += len(labels)
 
     def result(self) -> tuple[float, float]:
         """Mean loss, accuracy."""
-        return self.loss.item() / self.images, self.correct.item() / self.images
+        loss, correct, images = ddp.summed(self.loss, self.correct, self.loss.new_tensor(self.images))
+        return loss / images, correct / images
 
 
 @torch.no_grad()
@@ -249,7 +270,7 @@ def what_is_in_force(device: torch.device) -> dict[str, Any]:
     versions = {"torch": str(torch.__version__)}
     if device.type == "cuda":
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
-    flags = {**process_settings(), "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0}
+    flags = {**process_settings(), "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0, **ddp.group_facts()}
     gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
 

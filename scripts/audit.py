@@ -52,7 +52,8 @@ def audit(
         wanted = cli.device(device)
         store.prepare(out)
         console = cli.stdout_console()
-        with processes(address, wanted, threads * (2 if follow else 1)) as (call_each, found):
+        needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
+        with processes(address, wanted, needs) as (call_each, found):
             settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
@@ -66,22 +67,29 @@ def audit(
 
 
 @contextmanager
-def processes(address: str, device: str, threads: int) -> Iterator[tuple[CallEach, str]]:
-    """How to call functions in fresh processes, and the device: on this machine's cores at once, else through Ray."""
-    if address == "local" and (device == "cpu" or (device == "auto" and environment.gpu_driver() is None)):
-        cores = environment.cores()
+def processes(address: str, device: str, specs: Sequence[RunSpec]) -> Iterator[tuple[CallEach, str]]:
+    """How to call functions in fresh processes, placed as the runs `specs`, and the device.
+
+    On this machine's cores at once; through Ray where there are GPUs, other machines or replicas.
+    """
+    alone = all(spec.contender.strategy == "single" for spec in specs)
+    on_cpu = device == "cpu" or (device == "auto" and environment.gpu_driver() is None)
+    if address == "local" and on_cpu and alone:
+        cores, threads = environment.cores(), specs[0].threads
         if threads > cores:
             raise BadInput(f"each process needs {threads} CPU(s), but this machine has {cores}; lower --threads")
         yield inline.call_each, "cpu"
         return
     # Not needed above, and in every process of its own there.
-    from cluster.executor import call_each, need_of
+    from cluster.executor import call_each
+    from cluster.need import need_of
     from cluster.session import nodes, preflight, session
 
     with session(address):
         if device == "auto":
             device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
-        preflight(need_of(RunSpec(contender="torch", threads=threads, device=device)))
+        for need in dict.fromkeys(need_of(spec.model_copy(update={"device": device})) for spec in specs):
+            preflight(need)
         yield call_each, device
 
 

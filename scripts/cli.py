@@ -17,7 +17,8 @@ from runners.spec import DEVICES, LARGEST_SEED, TRACKS, VARIES, Contender, Track
 
 # Options that more than one script has.
 Contenders = Annotated[
-    list[str] | None, typer.Argument(help="frameworks, or one twice as an A/A control [default: keras torch]")
+    list[str] | None,
+    typer.Argument(help="keras, torch, torch:ddp:N; one twice is an A/A control [default: keras torch]"),
 ]
 Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 Epochs = Annotated[int, typer.Option(help="passes over the training images")]
@@ -38,6 +39,7 @@ DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion
 
 PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
 MAX_SEEDS = 100_000
+BUILT_STRATEGIES = ("single", "ddp")
 BAD_INPUT, RUNS_FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -86,8 +88,11 @@ def stdout_console() -> Console:
 def contender(text: str) -> Contender:
     """One contender; raises BadInput for one that is unknown or not built yet."""
     parsed = Contender.model_validate(text)
-    if parsed.strategy != "single":
-        raise BadInput(f"{text!r}: distributed strategies are not available yet; choose from {', '.join(FRAMEWORKS)}")
+    if parsed.strategy not in BUILT_STRATEGIES:
+        raise BadInput(
+            f"{text!r}: the strategy {parsed.strategy} is not available yet; choose from {', '.join(FRAMEWORKS)} and "
+            "torch:ddp:REPLICAS"
+        )
     return parsed
 
 

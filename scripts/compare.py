@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 
 from cluster.audit import hold_audit
-from cluster.executor import call_each, execute, need_of
+from cluster.executor import call_each, execute
+from cluster.need import need_of
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import FashionMnist, load
 from lenet.errors import NotMatched
@@ -128,9 +129,9 @@ def do_missing_runs(
         specs = to_do(study.plan, {r.run_id for r in recorded} - again.keys())
         if specs:
             where = where or stack.enter_context(session(address))
-            need = need_of(specs[0])
-            wait_for_room(need, may.wait_seconds, lambda line: console.print(line, markup=False))
-            preflight(need)
+            for need in dict.fromkeys(map(need_of, specs)):
+                wait_for_room(need, may.wait_seconds, lambda line: console.print(line, markup=False))
+                preflight(need)
             store.write_study(out, study)
             if any(spec.track == "matched" for spec in specs):
                 audit_once(out, study, data, console, may)
@@ -157,10 +158,12 @@ def carry_out(
     out: Path, specs: Sequence[RunSpec], data: FashionMnist, again: dict[str, RunRecord], console: Console, where: str
 ) -> None:
     """Do the runs on the connected cluster, each recorded as soon as it ends."""
-    need = need_of(specs[0])
-    at_once = min(slots(need), len(specs))
+    needs = dict.fromkeys(map(need_of, specs))
+    at_once = min(max(map(slots, needs)), len(specs))
     runs = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
-    console.print(f"{runs} to do, {at_once} at a time, each with {need} of its own. {where}", markup=False)
+    console.print(
+        f"{runs} to do, {at_once} at a time, each with {' or '.join(map(str, needs))} of its own. {where}", markup=False
+    )
     with Progress(console, specs, at_once) as progress:
         for result in execute(specs, data, run, progress.report):
             store.save_result(out, counting_earlier_attempts(result, again.get(result.record.run_id)))

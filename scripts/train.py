@@ -7,6 +7,7 @@ import typer
 
 from cluster.inline import execute
 from lenet.data import load
+from lenet.errors import BadInput
 from runners import store
 from runners.progress import Progress
 from runners.quiet import native_stderr_hidden
@@ -35,8 +36,14 @@ def train(
     """Train CONTENDER once, epoch by epoch before your eyes, and keep its best weights."""
     with cli.exit_codes():
         (one_track,) = cli.tracks(track, at_most=1)
+        named = cli.contender(contender)
+        if named.strategy != "single":
+            raise BadInput(
+                f"{named} has several processes, which Ray places; "
+                f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
+            )
         spec = RunSpec(
-            contender=cli.contender(contender),
+            contender=named,
             track=one_track,
             seed=seed,
             epochs=epochs,

@@ -14,7 +14,8 @@ GRADIENTS = ("backward", "gradient", "train_on_batch")  # a loop over batches th
 RULES = (
     "Lines are lines of code, without blank lines, comments and docstrings. Calls are calls of anything. Framework "
     "names are those reached through an import of the framework, type hints included, each counted once; methods of "
-    "its objects are among the calls. Stopwatch readings and branches for the matched track are left out."
+    "its objects are among the calls. Stopwatch readings and branches for the matched track or several replicas "
+    "are left out."
 )
 Read = Callable[[str], str]  # path from the project's root -> text
 
@@ -172,13 +173,15 @@ def _identifiers(statement: ast.stmt) -> set[str | None]:
 
 
 def _left_out(node: ast.AST) -> range:
-    """The lines of a docstring, of a reading of the stopwatch, and of a branch for the matched track."""
+    """The lines of a docstring, of a reading of the stopwatch, and of a branch for matched or for several replicas."""
     match node:
         case ast.Expr(value=ast.Constant(value=str())):
             return _span(node)
         case ast.Expr(value=ast.Call(func=called)) | ast.Assign(value=ast.Call(func=called)):
             return _span(node) if ast.unparse(called).startswith("stopwatch.") else range(0)
-        case ast.If(test=ast.Compare(ops=[ast.Eq()], comparators=[ast.Constant(value="matched")])):
+        case ast.If(test=test) if ast.unparse(test) == "ddp.replicas() > 1" or ast.unparse(test).endswith(
+            "== 'matched'"
+        ):
             return range(node.lineno, node.orelse[0].lineno if node.orelse else _span(node).stop)
     return range(0)
 

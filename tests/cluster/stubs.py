@@ -39,7 +39,7 @@ def stub(
     """A run that notes its process and interval in `notes`, and on the way may raise, or be killed by SIGKILL."""
 
     def work(
-        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], submitted_at: float | None
+        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
     ) -> RunResult:
         start, attempt = time.time(), len(list(notes.glob(f"{spec.run_id}.*")))
         (notes / f"{spec.run_id}.{attempt}").write_text(

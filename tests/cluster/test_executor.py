@@ -8,7 +8,8 @@ import pytest
 import ray
 from ray.exceptions import RayError
 
-from cluster.executor import MAX_ATTEMPTS, Need, call_each, execute, need_of
+from cluster.executor import MAX_ATTEMPTS, call_each, execute
+from cluster.need import Need, need_of
 from runners.events import EpochDone, Event, Retried, Started
 from runners.record import RunResult
 from runners.spec import RunSpec

@@ -17,7 +17,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from cluster.executor import Need
+from cluster.need import Need
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import cache_folder
 from lenet.errors import BadInput
@@ -173,5 +173,5 @@ def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(gro
         wait_for_room(need, 60, told.append)
     (line,) = told
     assert line == (
-        "Waiting up to 60 seconds for a node with 3 CPU(s): the cluster's 1 node(s) have: 1 CPU(s), 0 GPU(s)."
+        "Waiting up to 60 seconds for room for 3 CPU(s): the cluster's 1 node(s) have: 1 CPU(s), 0 GPU(s)."
     )

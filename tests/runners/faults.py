@@ -6,7 +6,7 @@ from pathlib import Path
 MODEL = {"keras": "lenet/keras_model.py", "torch": "lenet/torch_model.py"}
 RUNNER = {"keras": "runners/keras_runner.py", "torch": "runners/torch_runner.py"}
 OPTIMIZERS = "runners/torch_optimizers.py"
-TORCH_FEED = "((images[picked], labels[picked]) for picked in order.split(spec.batch_size))"
+TORCH_FEED = "((images[picked], labels[picked]) for picked in map(ddp.share, order.split(spec.batch_size)))"
 TORCH_DENSE2 = "x = torch.relu(self.dense2(x))"
 KERAS_OPTIMIZER = "OPTIMIZERS[spec.optimizer.name](**spec.optimizer.model_dump())"
 
@@ -115,7 +115,7 @@ FAULTS = (
         "losses averaged over batches",
         RUNNER["torch"],
         ("self.loss += loss * len(labels)", "self.loss += loss; self.batches = getattr(self, 'batches', 0) + 1"),
-        ("self.loss.item() / self.images", "self.loss.item() / self.batches"),
+        ("loss / images,", "loss / self.batches,"),
         check="loss",
         says="averaged over images",
     ),
@@ -178,7 +178,7 @@ FAULTS = (
     in_torch(
         "a gradient clipped",
         RUNNER["torch"],
-        ("loss.backward()\n", "loss.backward(); nn.utils.clip_grad_norm_(model.parameters(), 0.01)\n"),
+        ("loss.backward(weight)\n", "loss.backward(weight); nn.utils.clip_grad_norm_(model.parameters(), 0.01)\n"),
         check="gradient",
         says="clipping",
     ),
@@ -206,7 +206,7 @@ FAULTS = (
     in_torch(
         "a process that raises",
         RUNNER["torch"],
-        ("        loss.backward()\n", "        raise RuntimeError('out of order')\n"),
+        ("        loss.backward(weight)\n", "        raise RuntimeError('out of order')\n"),
         check="process",
         says="out of order",
     ),

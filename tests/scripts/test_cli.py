@@ -55,7 +55,11 @@ BAD_COMMANDS = [
     (("--vary", "weights"), "unknown --vary 'weights': choose from all, init, order, nothing"),
     (("--vary", "init", "--track", "native"), "--vary init goes with --track matched alone, not native: elsewhere"),
     (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
-    (("torch:ddp:2",), "not available yet"),
+    (("keras:mirrored:2",), "'keras:mirrored:2': the strategy mirrored is not available yet; choose from keras, torch"),
+    (
+        ("torch:ddp:3", "--track", "native"),
+        "torch:ddp:3 in native needs a batch size that its 3 replicas divide, not 128",
+    ),
     (("torch:ddp:0",), "replicas from 1 to 9999"),
     (("--track", "fair"), "unknown track 'fair': choose from matched, native, tuned"),
     (("--track", "tuned"), "'tuned' is not available yet"),

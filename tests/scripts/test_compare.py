@@ -281,3 +281,39 @@ def test_one_run_by_hand(framework: str, tmp_path: Path) -> None:
     assert f"{framework}-matched-seed3  epoch 1/1" in done.stdout
     assert (tmp_path / "runs" / f"{framework}-matched-seed3.json").exists()
     assert list((tmp_path / "checkpoints" / f"{framework}-matched-seed3").iterdir())
+
+
+def test_two_replicas_are_audited_and_end_where_one_process_does(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    small = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
+    done = run_script("compare", "torch", "torch:ddp:2", *small, "--out", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    held = audit.read(folder)
+    assert {(row.a, row.b) for row in held.rows} == {("torch", "torch:ddp:2")}
+    assert held.failed == ()
+    alone, together = (runs_of(folder).loc[f"{name}-matched-seed0"] for name in ("torch", "torch-ddp-2"))
+    assert list(together[["init_sha256", "order_sha256"]]) == list(alone[["init_sha256", "order_sha256"]])
+    assert together[["train_loss", "test_loss"]].astype(float).tolist() == pytest.approx(
+        alone[["train_loss", "test_loss"]].astype(float).tolist(), rel=1e-5
+    )
+    record = json.loads((folder / "runs" / "torch-ddp-2-matched-seed0.json").read_text())
+    assert record["nodes"] == [record["node"]] * 2
+    assert record["environment"]["flags"]["process_group"] == "gloo"
+    assert np.load(folder / "predictions" / "torch-ddp-2-matched-seed0.npy").shape == (10_000,)
+
+
+def test_replicas_beyond_the_cluster_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    refused = run_script(
+        "compare", "torch:ddp:999", "--address", "local", "--device", "cpu", "--out", tmp_path / "results"
+    )
+    assert refused.returncode == 2
+    assert (
+        f"999 times 1 CPU(s) each on one node, but the cluster's 1 node(s) have: {len(os.sched_getaffinity(0))} CPU"
+        in (refused.stderr)
+    )
+
+
+def test_one_run_by_hand_is_one_process(tmp_path: Path) -> None:
+    refused = run_script("train", "torch:ddp:2", "--out", tmp_path / "results")
+    assert refused.returncode == 2
+    assert "torch:ddp:2 has several processes, which Ray places; `scripts/compare.py torch:ddp:2" in refused.stderr

@@ -169,7 +169,7 @@ def test_difficulty_is_all_that_the_other_rows_count_and_more() -> None:
 
 
 def test_the_table_changes_with_the_source() -> None:
-    old = "        loss.backward()\n"
+    old = "        loss.backward(weight)\n"
     table = changed(
         "runners/torch_runner.py", old, f"{old}        torch.nn.utils.clip_grad_norm_(model.parameters(), 1)\n"
     )

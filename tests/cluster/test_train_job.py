@@ -1,0 +1,96 @@
+"""Runs of two processes as Ray Train jobs on a real local Ray: started together, watched over, tried again."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from cluster.executor import execute
+from cluster.need import Need, need_of
+from lenet.data import FashionMnist
+from runners.events import Event, Retried, Started
+from runners.record import EpochRow, RunRecord, RunResult
+from runners.spec import RunSpec
+from tests.cluster.stubs import NO_DATA, row
+
+CPUS = 2
+SPEC = RunSpec(contender="torch:ddp:2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False, logging_level=40)
+    yield
+    ray.shutdown()
+
+
+def first_attempt_of(notes: Path) -> tuple[int, bool]:
+    """This process's rank, noted; and whether it is the first of that rank to come here."""
+    rank = int(os.environ["RANK"])
+    attempt = len(list(notes.glob(f"{rank}.*")))
+    (notes / f"{rank}.{attempt}").write_text(str(os.getpid()))
+    return rank, attempt == 0
+
+
+def do(work: Callable[..., RunResult], specs: list[RunSpec]) -> tuple[list[RunRecord], list[Event]]:
+    told: list[Event] = []
+    return [result.record for result in execute(specs, NO_DATA, work, told.append)], told
+
+
+def test_a_run_one_of_whose_processes_is_killed_is_done_anew_by_all_and_other_runs_go_on(tmp_path: Path) -> None:
+    def work(
+        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
+    ) -> RunResult:
+        if spec.contender.strategy == "single":
+            return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed"))
+        rank, first = first_attempt_of(tmp_path)
+        if rank == 1 and first:
+            while not (tmp_path / "0.0").exists():
+                time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if first:
+            time.sleep(600)
+        on_epoch(row(1))
+        assert began_at is not None
+        return RunResult(
+            RunRecord(run_id=spec.run_id, spec=spec, status="failed", error=f"{time.time() - began_at:.1f}")
+        )
+
+    records, told = do(work, [SPEC, RunSpec(contender="torch")])
+    record = {record.run_id: record for record in records}[SPEC.run_id]
+    assert record.attempts == 2
+    assert float(record.error or 0) > 0, "start-up has begun in the past"
+    (retried,) = [event for event in told if isinstance(event, Retried)]
+    assert (retried.run_id, retried.attempt) == (SPEC.run_id, 2)
+    assert "process of replica 1 died" in retried.reason or "could not be started" in retried.reason
+    assert sum(isinstance(event, Started) and event.run_id == SPEC.run_id for event in told) == 2, "rank 0 alone tells"
+    assert len({path.read_text() for path in tmp_path.iterdir()}) == 4
+
+
+def test_an_exception_in_one_process_ends_all_at_once_is_not_retried_and_frees_the_cores(tmp_path: Path) -> None:
+    def work(spec: RunSpec, *_: object) -> RunResult:
+        if spec.contender.strategy == "single":
+            return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error="had both cores"))
+        rank, _first = first_attempt_of(tmp_path)
+        if rank == 1:
+            raise MemoryError("deliberate")
+        time.sleep(600)
+        raise AssertionError
+
+    (record,), told = do(work, [SPEC])
+    assert (record.status, record.attempts) == ("oom", 1)
+    assert (record.error or "").splitlines()[-1] == "MemoryError: deliberate"
+    assert "in work" in (record.error or ""), "the traceback is kept"
+    assert not any(isinstance(event, Retried) for event in told)
+    (after,), _ = do(work, [RunSpec(contender="torch", threads=CPUS)])
+    assert after.error == "had both cores"
+
+
+def test_each_replica_needs_its_own() -> None:
+    assert need_of(RunSpec(contender="torch:ddp:3", threads=2)) == Need(cpus=2, gpus=0, processes=3)
+    assert str(need_of(RunSpec(contender="torch:ddp:3", device="gpu"))) == "3 times 1 CPU(s) and 1 GPU(s)"
+    assert need_of(RunSpec(contender="keras:mirrored:2")).processes == 1

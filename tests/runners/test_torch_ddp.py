@@ -1,0 +1,128 @@
+"""Two and three replicas train as one does: the same weights, losses, evaluation and predictions, in float64.
+
+The replicas are processes of this machine in a gloo group, and go through the production runner. Batches of 25 images
+divide by neither number, and the last batch of each epoch is a single image, of which the others have nothing.
+"""
+
+import json
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runners.spec import Adam, RunSpec, Sgd
+from tests.runners.groups_of_replicas import BREAKS
+
+ALLOWED = 1e-12
+TESTS = 100
+LONG = {"limit_train": 1251, "batch_size": 25, "epochs": 2, "dtype": "float64"}
+SHORT = LONG | {"limit_train": 76, "epochs": 1}
+RUNS = {
+    "Adam": LONG,
+    "SGD": LONG | {"optimizer": Sgd(learning_rate=0.125)},
+    # So fast that the test loss soon rises: every decision of the callbacks is taken.
+    "callbacks": SHORT | {"epochs": 6, "optimizer": Adam(learning_rate=0.03), "reduce_lr": 1, "early_stopping": 2},
+    "short": SHORT,
+}
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """By replicas, by run or break of a short run: what each replica left."""
+    folder = tmp_path_factory.mktemp("ddp")
+    runs = {1: pairs(1, RUNS), 2: pairs(2, RUNS, BREAKS), 3: pairs(3, RUNS, BREAKS)}
+    script = Path(__file__).with_name("groups_of_replicas.py")
+    subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=300)
+    return {
+        replicas: {
+            name: [
+                pickle.loads((folder / f"{replicas}.{number}.{rank}.pickle").read_bytes()) for rank in range(replicas)
+            ]
+            for number, name in enumerate([*RUNS, *BREAKS][: len(runs[replicas])])
+        }
+        for replicas in runs
+    }
+
+
+def pairs(replicas, runs, breaks=()):
+    contender = f"torch:ddp:{replicas}" if replicas > 1 else "torch"
+    specs = {name: RunSpec(contender=contender, **settings).model_dump_json() for name, settings in runs.items()}
+    return [*(("none", spec) for spec in specs.values()), *((name, specs["short"]) for name in breaks)]
+
+
+def apart(one: dict, other: dict) -> dict[str, float]:
+    """How far two runs are apart, in each respect."""
+    size = np.linalg.norm
+    weights = {
+        name: float(size(array - one["weights"][name]) / size(one["weights"][name]))
+        for name, array in other["weights"].items()
+    }
+    pairs = zip(one["outcome"].epochs, other["outcome"].epochs, strict=True)
+    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate")
+    rows = [{name: abs(getattr(b, name) / getattr(a, name) - 1) for name in names} for a, b in pairs]
+    figures = {name: max(row[name] for row in rows) for name in names}
+    predictions = [run["outcome"].predictions for run in (one, other)]
+    return {"weights": max(weights.values()), **figures, "predictions": float(not np.array_equal(*predictions))}
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("run", RUNS)
+def test_replicas_arrive_where_a_single_one_does(left, run, replicas):
+    alone, together = left[1][run][0], left[replicas][run]
+    assert together[0]["steps"] == alone["steps"] >= (100 if run in ("Adam", "SGD") else 1)
+    distances = apart(alone, together[0])
+    assert max(distances.values()) <= ALLOWED, distances
+    assert together[0]["outcome"].init_sha256 == alone["outcome"].init_sha256
+    assert together[0]["outcome"].order_sha256 == alone["outcome"].order_sha256
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("run", RUNS)
+def test_all_replicas_have_the_same_weights_and_figures_to_the_bit(left, run, replicas):
+    first, *others = left[replicas][run]
+    for other in others:
+        assert max(apart(first, other).values()) == 0
+        assert first["outcome"].epochs[-1].test_loss == other["outcome"].epochs[-1].test_loss
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_callbacks_decide_for_all_replicas_as_for_one(left, replicas):
+    epochs = [len(side["outcome"].epochs) for side in (*left[1]["callbacks"], *left[replicas]["callbacks"])]
+    assert len(set(epochs)) == 1
+    rates = {row.learning_rate for row in left[replicas]["callbacks"][-1]["outcome"].epochs}
+    assert len(rates) > 1, "the learning rate was never reduced: nothing was tested"
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_only_the_first_replica_writes_and_the_record_knows_the_group(left, replicas):
+    together = left[replicas]["Adam"]
+    assert [side["written"] for side in together] == [["best_model.pt"], *[[]] * (replicas - 1)]
+    outcome = together[0]["outcome"]
+    assert outcome.nodes == (socket.gethostname(),) * replicas
+    assert (outcome.flags["process_group"], outcome.flags["replicas"]) == ("gloo", replicas)
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize(
+    ("broken", "shows_in"),
+    [
+        ("shares weigh the same", "weights"),
+        ("gradients stay apart", "weights"),
+        ("sums stay apart", "test_loss"),
+        ("shares overlap", "weights"),
+        ("shares leave images out", "weights"),
+        ("shares are strided", "predictions"),
+    ],
+)
+def test_a_break_of_weighting_splitting_or_evaluation_is_seen(left, broken, shows_in, replicas):
+    alone, wrong = left[1]["short"][0], left[replicas][broken][0]
+    assert apart(alone, wrong)[shows_in] > 1000 * ALLOWED
+
+
+def test_a_contender_of_two_replicas_does_not_train_alone(torch_runner):
+    with pytest.raises(RuntimeError, match="torch:ddp:2 trains in 2 processes together, and here are 1"):
+        torch_runner.configure(RunSpec(contender="torch:ddp:2"))
