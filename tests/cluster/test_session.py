@@ -172,6 +172,4 @@ def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(gro
         preflight(need)
         wait_for_room(need, 60, told.append)
     (line,) = told
-    assert line == (
-        "Waiting up to 60 seconds for room for 3 CPU(s): the cluster's 1 node(s) have: 1 CPU(s), 0 GPU(s)."
-    )
+    assert line == ("Waiting up to 60 seconds for room for 3 CPU(s): the cluster's 1 node(s) have: 1 CPU(s), 0 GPU(s).")
