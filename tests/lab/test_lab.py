@@ -172,7 +172,8 @@ def test_the_runs_of_a_host_that_dies_are_done_on_the_other_and_flagged(cluster:
     assert len(records) == 4
     assert {record.status for record in records.values()} == {"completed"}
     moved = {run_id for run_id, record in records.items() if record.attempts > 1}
-    assert moved == lost
+    assert lost  # and what Ray had already sent there without having begun it is done again too
+    assert lost <= moved
     assert {records[run_id].environment.node for run_id in moved} == {HEAD}
     reported = run_script("report", tmp_path / "one-lost")
     named = re.search(r"A process died and its run was done anew \(([^)]*)\)", " ".join(reported.stdout.split()))

@@ -1,6 +1,8 @@
 """The audit as people run it, and as a study with a planted fault meets it."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 
 from runners import audit
 from tests.runners.faults import FAULTS
-from tests.scripts.processes import SCRIPTS, run_script
+from tests.scripts.processes import SCRIPTS, environment, run_script
 
 PROJECT = SCRIPTS.parent
 SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
@@ -25,6 +27,13 @@ def unfair(tmp_path: Path) -> Path:
     return project
 
 
+def run_copy(project: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """A copy's compare.py from within it: Ray's workers look for modules where the driver was started."""
+    script = [sys.executable, str(project / "scripts" / "compare.py"), *map(str, arguments)]
+    there = environment(PYTHONPATH=str(project))
+    return subprocess.run(script, cwd=project, env=there, capture_output=True, text=True, check=False, timeout=300)
+
+
 def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
     done = run_script("audit", "--quick", "--out", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -38,13 +47,13 @@ def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
 
 def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    stopped = run_script("compare", *SMALL, "--out", out, PYTHONPATH=str(unfair))
+    stopped = run_copy(unfair, *SMALL, "--out", out)
     assert stopped.returncode == 1
     assert "first forward (float32). conv1 is the first to differ" in stopped.stderr
     assert "--allow-unmatched" in stopped.stderr
     assert not (out / "runs").exists()
 
-    allowed = run_script("compare", *SMALL, "--allow-unmatched", "--out", out, PYTHONPATH=str(unfair))
+    allowed = run_copy(unfair, *SMALL, "--allow-unmatched", "--out", out)
     assert allowed.returncode == 0, allowed.stderr
     assert "[not matched] Test accuracy" in allowed.stdout
     assert "[matched]" not in allowed.stdout
