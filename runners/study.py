@@ -14,7 +14,7 @@ from runners.spec import Contender, Frozen, RunSpec, Seed, Settings, Track, Vary
 
 
 class Plan(Settings):
-    """What is compared, and the margins of the verdicts, declared before any run."""
+    """What is compared, and the margins and target of the verdicts, declared before any run."""
 
     contenders: tuple[Contender, ...] = Field(min_length=1)
     tracks: tuple[Track, ...] = Field(min_length=1)
@@ -22,6 +22,7 @@ class Plan(Settings):
     vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
     accuracy_margin: float = 0.005  # half a percentage point
     time_margin: float = 1.05  # a ratio: 5 %
+    target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:

@@ -33,6 +33,10 @@ TrackNames = Annotated[str, typer.Option(help="matched, native, or both as match
 Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
 Varying = Annotated[str, typer.Option(help="what a seed changes: all, init (weights), order (of batches) or nothing")]
 Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
+TargetAccuracy = Annotated[
+    float | None,
+    typer.Option(metavar="FRACTION", help="test accuracy, as 0.9, whose time of arrival is compared, declared now"),
+]
 AllowUnmatched = Annotated[
     bool, typer.Option(help="go on if the parity audit fails, compared unpaired and labelled so")
 ]
@@ -66,6 +70,7 @@ def compare(
     learning_rate: cli.LearningRate = 1e-3,
     early_stopping: cli.EarlyStopping = None,
     reduce_lr: cli.ReduceLr = None,
+    target_accuracy: TargetAccuracy = None,
     checkpoint: cli.Checkpoint = True,
     deterministic: cli.Deterministic = False,
     retry_failed: RetryFailed = False,
@@ -92,6 +97,7 @@ def compare(
             threads=threads,
             early_stopping=early_stopping,
             reduce_lr=reduce_lr,
+            target_accuracy=target_accuracy,
             checkpoint=checkpoint,
             deterministic=deterministic,
         )

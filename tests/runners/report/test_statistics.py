@@ -1,3 +1,4 @@
+import itertools
 import math
 from dataclasses import astuple
 
@@ -5,22 +6,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2, norm, t
+from scipy.stats import binom, chi2, mannwhitneyu, norm, t, ttest_1samp
 
 from runners.report.statistics import (
     Comparison,
     DifferenceChange,
+    DistributionVariance,
+    Improvement,
     Wins,
     agreement,
+    bca_interval,
     difference_change,
+    distribution_variance,
     holm,
     mean_interval,
     outliers,
     paired_comparison,
     pointwise_band,
+    probability_of_improvement,
     ratio_comparison,
     runs_needed,
+    sampling_error,
     sd_interval,
+    simultaneous_band,
     standard_deviation,
     welch_comparison,
     wins,
@@ -265,6 +273,77 @@ def test_a_band_needs_two_runs():
     for bad in ([1.0, 2.0], [[1.0, math.nan], [1.0, 2.0]]):
         with pytest.raises(ValueError, match=r"finite and of shape \(runs, epochs\)"):
             pointwise_band(bad)
+
+
+def largest_t_of_every_sign(curves):
+    """The distribution that the bootstrap draws from, whole: every pattern of signs, one t test an epoch."""
+    residuals = curves - curves.mean(axis=0)
+    patterns = np.array(list(itertools.product((-1, 1), repeat=len(curves))))
+    return np.array([np.abs(ttest_1samp(signs[:, None] * residuals, 0).statistic).max() for signs in patterns])
+
+
+@pytest.mark.parametrize("runs", [8, 10])
+def test_the_simultaneous_band_s_quantile_is_that_of_all_patterns_of_signs(runs):
+    curves = np.cumsum(np.random.default_rng(runs).normal(size=(runs, 6)), axis=1)
+    mean, low, high = simultaneous_band(curves, 0.9, np.random.default_rng(0))
+    assert mean == pytest.approx(curves.mean(axis=0))
+    quantiles = (high - low) / 2 / (curves.std(axis=0, ddof=1) / math.sqrt(runs))
+    assert quantiles == pytest.approx(np.full(6, quantiles[0]))
+    assert (high + low) / 2 == pytest.approx(mean)
+    at_most = np.mean(largest_t_of_every_sign(curves) <= quantiles[0] * (1 + 1e-9))
+    assert at_most == pytest.approx(0.9, abs=0.02)  # three standard errors of 2,000 draws
+
+
+@pytest.mark.parametrize("runs", [2, 5, 7])
+def test_below_eight_runs_the_simultaneous_band_is_bonferroni_s(runs):
+    curves = np.random.default_rng(1).normal(size=(runs, 5))
+    _, low, high = simultaneous_band(curves, 0.9, np.random.default_rng(0))
+    _, low_each, high_each = pointwise_band(curves, 1 - 0.1 / 5)
+    assert (low, high) == (pytest.approx(low_each), pytest.approx(high_each))
+
+
+def test_the_simultaneous_band_of_one_epoch_or_of_equal_ones_is_nearly_the_pointwise_one():
+    curves = np.array([SLEEP_1]).T
+    half = np.subtract(*mean_interval(SLEEP_1)[::-1]) / 2
+    for repeated in (curves, np.tile(curves, 4)):
+        _, low, high = simultaneous_band(repeated, 0.95, np.random.default_rng(0))
+        assert (high - low) / 2 == pytest.approx(np.full(len(low), half), rel=0.1)
+        assert ((high - low) / 2 >= half - 1e-12).all()
+
+
+def test_the_simultaneous_band_is_fixed_by_its_generator():
+    curves = np.random.default_rng(2).normal(size=(9, 4))
+    one, same, other = (simultaneous_band(curves, 0.95, np.random.default_rng(seed))[2] for seed in (0, 0, 1))
+    assert one.tolist() == same.tolist() != other.tolist()
+
+
+def test_the_simultaneous_band_of_constants_and_coarse_values():
+    rng = np.random.default_rng(0)
+    moving = rng.normal(size=(10, 1))
+    mean, low, high = simultaneous_band(np.hstack([moving, np.full((10, 1), 0.5)]), 0.95, rng)
+    assert (mean[1], low[1], high[1]) == (0.5, 0.5, 0.5)
+    assert low[0] < mean[0] < high[0]
+    assert simultaneous_band(np.full((10, 2), 0.5), 0.95, rng)[2].tolist() == [0.5, 0.5]
+    two_values = np.array([[0.1] * 4 + [0.2] * 4]).T  # every residual of one size: 2 of 256 patterns have no spread
+    for confidence, quantile in ((0.95, None), (0.995, t.ppf(0.9975, 7))):
+        _, low, high = simultaneous_band(two_values, confidence, rng)
+        assert np.isfinite([low, high]).all()
+        if quantile:
+            assert (high - low) / 2 == pytest.approx(quantile * two_values.std(ddof=1) / math.sqrt(8))
+
+
+def test_a_simultaneous_band_needs_two_finite_runs():
+    rng = np.random.default_rng(0)
+    mean, low, high = simultaneous_band([[1.0, 2.0]], 0.95, rng)
+    assert mean.tolist() == [1.0, 2.0]
+    assert np.isnan([low, high]).all()
+    assert np.isnan(simultaneous_band(np.zeros((0, 2)), 0.95, rng)).tolist() == [[True, True]] * 3
+    assert [len(part) for part in simultaneous_band(np.zeros((9, 0)), 0.95, rng)] == [0, 0, 0]
+    for bad in ([1.0, 2.0], [[1.0, math.nan], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"finite and of shape \(runs, epochs\)"):
+            simultaneous_band(bad, 0.95, rng)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        simultaneous_band([[1.0], [2.0]], 95, rng)
 
 
 # Devore, Probability and Statistics for Engineering and the Sciences, example 7.15: breakdown voltages.
@@ -538,3 +617,163 @@ def test_agreement_is_the_share_of_equal_predictions_right_or_wrong():
 def test_agreement_needs_one_shape(bad):
     with pytest.raises(ValueError, match="one shape"):
         agreement(*bad)
+
+
+# Efron & Tibshirani (1993), An Introduction to the Bootstrap, table 14.1: the spatial test A of 26 children.
+SPATIAL = [48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6, 0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41]
+
+
+def test_the_bca_interval_of_the_spatial_test_s_variance_is_the_published_one():
+    assert np.var(SPATIAL) == pytest.approx(171.5, abs=0.05)
+    low, high = bca_interval(SPATIAL, np.var, np.random.default_rng(0), confidence=0.9)
+    # Their table 14.2 has (115.8, 259.6); Martinez & Martinez, example 7.8, (115.97, 258.54): each of 2,000 resamples.
+    assert (low, high) == (pytest.approx(115.9, abs=2.5), pytest.approx(259.1, abs=5.0))
+    percentile = (100.8, 233.9)  # what it corrects
+    assert low > percentile[0] + 10
+    assert high > percentile[1] + 10
+
+
+def bca_by_hand(values, statistic, rng, confidence, draws=20_000):
+    """Efron & Tibshirani (1993), equations 14.10, 14.14 and 14.15."""
+    resampled = np.apply_along_axis(statistic, 1, rng.choice(values, (draws, len(values))))
+    bias = norm.ppf((resampled < statistic(values)).mean())
+    left_out = np.array([statistic(np.delete(values, i)) for i in range(len(values))])
+    away = left_out.mean() - left_out
+    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
+    z = bias + norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
+    return np.quantile(resampled, norm.cdf(bias + z / (1 - acceleration * z)))
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.std])
+def test_the_bca_interval_is_efron_s(statistic):
+    values = np.random.default_rng(4).gamma(2.0, size=40)
+    found = bca_interval(values, statistic, np.random.default_rng(0))
+    expected = bca_by_hand(values, statistic, np.random.default_rng(1), 0.95)
+    assert found == pytest.approx(expected, abs=0.03 * np.std(values))
+
+
+def test_a_bootstrap_interval_is_fixed_by_its_generator_and_of_constants_a_point():
+    one, same, other = (bca_interval(SPATIAL, np.mean, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert one == same != other
+    assert bca_interval([0.1] * 20, np.median, np.random.default_rng(0)) == (0.1, 0.1)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 19])
+def test_below_twenty_runs_there_is_no_bootstrap_interval(n):
+    with pytest.raises(ValueError, match=f"needs 20 values, not {n}"):
+        bca_interval(range(n), np.mean, np.random.default_rng(0))
+    for bad in ([math.nan] * 20, [[1.0]] * 20):
+        with pytest.raises(ValueError, match="finite"):
+            bca_interval(bad, np.mean, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        bca_interval(range(20), np.mean, np.random.default_rng(0), confidence=95)
+
+
+def newcombe_s_quartic(share, runs_a, runs_b):
+    """Method 5 multiplied out: mn (t - share)^2 (2 - t)(1 + t) = z^2 t (1 - t) times its bracket, solved for t."""
+    t_, z2, k = np.polynomial.Polynomial([0, 1]), 1.959963985**2, (runs_a + runs_b) / 2 - 1
+    bracket = (2 - t_) * (1 + t_) + k * ((1 - t_) * (1 + t_) + t_ * (2 - t_))
+    equation = runs_a * runs_b * (t_ - share) ** 2 * (2 - t_) * (1 + t_) - z2 * t_ * (1 - t_) * bracket
+    roots = np.sort(
+        [root.real for root in equation.roots() if abs(root.imag) < 1e-9 and -1e-9 <= root.real <= 1 + 1e-9]
+    )
+    return roots[0], roots[-1]
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=12), st.lists(NUMBERS, min_size=1, max_size=12))
+@settings(deadline=None)
+def test_unpaired_improvement_is_mann_and_whitney_s_with_newcombe_s_interval(a, b):
+    found = probability_of_improvement(a, b, paired=False)
+    u = mannwhitneyu(a, b).statistic
+    assert found.pairs == len(a) * len(b)
+    assert found.probability == pytest.approx(u / found.pairs)
+    assert found.ci95 == pytest.approx(newcombe_s_quartic(found.probability, len(a), len(b)), abs=1e-6)
+    turned = probability_of_improvement(a, b, paired=False, higher_is_better=False)
+    assert turned == probability_of_improvement(b, a, paired=False)
+    assert turned.probability == pytest.approx(1 - found.probability)
+    assert turned.ci95 == pytest.approx((1 - found.ci95[1], 1 - found.ci95[0]), abs=1e-6)
+
+
+def test_the_interval_of_an_unpaired_improvement_covers_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    for runs, truth in ((5, 0.5), (5, 0.9), (10, 0.97)):
+        shift = norm.ppf(truth) * math.sqrt(2)
+        studies = [(rng.normal(shift, 1, runs), rng.normal(0, 1, runs)) for _ in range(1_000)]
+        found = [probability_of_improvement(a, b, paired=False).ci95 for a, b in studies]
+        assert 0.93 <= np.mean([low <= truth <= high for low, high in found]) <= 0.98
+
+
+def test_a_paired_improvement_is_the_share_of_wins_with_its_exact_interval():
+    a, b = [2, 3, 4, 5, 6, 1], [1, 1, 1, 1, 1, 1]
+    counted = wins(a, b)
+    assert probability_of_improvement(a, b, paired=True) == Improvement(6, 5.5 / 6, counted.ci95)
+    lower = probability_of_improvement(a, b, paired=True, higher_is_better=False)
+    assert (lower.probability, lower.ci95) == (0.5 / 6, wins(b, a).ci95)
+    with pytest.raises(ValueError, match="equal length"):
+        probability_of_improvement([1, 2], [1], paired=True)
+
+
+def test_an_improvement_needs_runs_and_counts_failures_as_losses():
+    for paired in (True, False):
+        assert probability_of_improvement([], [], paired=paired) == Improvement(0, None, None)
+        with pytest.raises(ValueError, match="NaN"):
+            probability_of_improvement([math.nan, 1.0], [1.0, 1.0], paired=paired)
+    assert probability_of_improvement([1.0], [], paired=False) == Improvement(0, None, None)
+    one = probability_of_improvement([1.0], [0.0], paired=False)
+    assert (one.probability, one.ci95[1]) == (1.0, 1.0)
+    assert one.ci95[0] == pytest.approx(1 / (1 + 1.959963985**2), abs=1e-6)  # (1 - t)^2 = z^2 t (1 - t)
+    failed = probability_of_improvement([-math.inf, 0.9], [0.8, -math.inf], paired=False)
+    assert failed.probability == (0 + 0.5 + 1 + 1) / 4
+    with pytest.raises(ValueError, match="shape"):
+        probability_of_improvement([[1.0]], [1.0], paired=False)
+
+
+def test_the_distribution_s_variance_by_hand():
+    # Errors 1 1 0 / 0 0 0 / 1 0 1: shares 2/3, 0, 2/3, of variance 4/27; by image 1/3 each, together 1 of 9.
+    found = distribution_variance([[0, 0, 1], [1, 1, 1], [0, 1, 0]])
+    assert (found.runs, found.images) == (3, 3)
+    assert found.observed == pytest.approx(4 / 27)
+    assert found.of_distribution == pytest.approx(3 / 2 * (4 / 27 - 1 / 9))
+
+
+@given(st.integers(2, 6), st.integers(2, 9), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_the_distribution_s_variance_is_the_mean_covariance_of_two_images_errors(runs, images, seed):
+    correct = np.random.default_rng(seed).random((runs, images)) < 0.7
+    covariances = np.cov(correct.T.astype(float))
+    between = covariances[~np.eye(images, dtype=bool)].mean()
+    found = distribution_variance(correct)
+    assert found.of_distribution == pytest.approx(between, abs=1e-12)
+    assert found.observed == pytest.approx(np.var(correct.mean(axis=1), ddof=1), abs=1e-12)
+
+
+def test_the_distribution_s_variance_is_found_without_bias_and_may_be_negative():
+    rng = np.random.default_rng(0)
+    difficulty, studies, runs, images = 0.9, 3_000, 5, 60
+    skill = rng.normal(0, 0.05, (studies, runs, 1))  # of a run, on any image
+    correct = rng.random((studies, runs, images)) < np.clip(difficulty + skill, 0, 1)
+    true = np.var(np.clip(difficulty + rng.normal(0, 0.05, 200_000), 0, 1))
+    found = np.array([distribution_variance(study).of_distribution for study in correct])
+    assert found.mean() == pytest.approx(true, abs=3 * found.std() / math.sqrt(studies))
+    assert (found < 0).any()  # and none was raised to zero, which would have biased the mean
+    assert np.mean([distribution_variance(study).observed for study in correct]) > 1.4 * true
+
+
+def test_the_distribution_s_variance_needs_two_runs_and_two_images():
+    assert distribution_variance(np.zeros((0, 9))) == DistributionVariance(0, 9, None, None)
+    assert distribution_variance(np.zeros((1, 9))) == DistributionVariance(1, 9, None, None)
+    assert distribution_variance(np.zeros((2, 0))) == DistributionVariance(2, 0, None, None)
+    assert distribution_variance([[0], [1]]) == DistributionVariance(2, 1, 0.5, None)
+    assert distribution_variance(np.ones((4, 3))) == DistributionVariance(4, 3, 0.0, 0.0)
+    for bad in ([1, 0], [[1, 2], [0, 1]], [[math.nan, 0], [1, 1]]):
+        with pytest.raises(ValueError, match=r"shape \(runs, images\), each 0 or 1"):
+            distribution_variance(bad)
+
+
+def test_the_test_images_choice_is_worth_three_tenths_of_a_point_at_ninety_percent():
+    assert sampling_error(0.9, 10_000) == pytest.approx(0.0030)
+    assert sampling_error(0.0, 10_000) == sampling_error(1.0, 5) == 0.0
+    assert sampling_error(0.3, 50) == pytest.approx(binom.std(50, 0.3) / 50)
+    for bad in ((1.1, 10), (math.nan, 10), (0.5, 0)):
+        with pytest.raises(ValueError, match="An accuracy lies within 0 to 1, over at least one image"):
+            sampling_error(*bad)

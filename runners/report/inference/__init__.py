@@ -1,0 +1,1 @@
+"""The statistics of the report by subject; `runners.report.statistics` exposes them."""
