@@ -51,15 +51,15 @@ def floored(whole: Any) -> Any:
 SECONDS = 0.03
 
 
-def dawdling(images: int, batch_size: int, device: Any) -> Any:
+def dawdling(model: Any) -> Any:
     """The first replica sleeps before each of its steps, and the others wait for it."""
-    for weight in SHARE_WEIGHTS(images, batch_size, device):
-        if torch_ddp.rank() == 0:
-            time.sleep(SECONDS)
-        yield weight
+    wrapped = REPLICA(model)
+    if torch_ddp.rank() == 0:
+        wrapped.register_forward_pre_hook(lambda *_: time.sleep(SECONDS))
+    return wrapped
 
 
-SHARE_WEIGHTS = torch_ddp.share_weights
+REPLICA = torch_ddp.replica
 BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
     "shares weigh the same": ("share_weights", lambda *_: repeat(None)),
     "gradients stay apart": ("replica", lambda model: model),
@@ -67,7 +67,7 @@ BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
     "shares overlap": ("share", padded),
     "shares leave images out": ("share", floored),
     "shares are strided": ("share", strided_for_images),
-    "the first is slow": ("share_weights", dawdling),
+    "the first is slow": ("replica", dawdling),
 }
 
 
