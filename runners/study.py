@@ -14,7 +14,7 @@ from runners.spec import Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Sett
 
 
 class Plan(Settings):
-    """What is compared, and the margins of the verdicts, declared before any run."""
+    """What is compared, and the margins and target of the verdicts, declared before any run."""
 
     contenders: tuple[Contender, ...] = Field(min_length=1)
     tracks: tuple[Track, ...] = Field(min_length=1)
@@ -24,6 +24,7 @@ class Plan(Settings):
     lr_rule: LrRule = "none"  # how the learning rate follows the batch, which only in weak the replicas change
     accuracy_margin: float = 0.005  # half a percentage point
     time_margin: float = 1.05  # a ratio: 5 %
+    target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:

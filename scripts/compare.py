@@ -37,6 +37,10 @@ LrRule = Annotated[
     str, typer.Option(help="with --scaling weak, the learning rate follows the batch: none, linear, sqrt")
 ]
 Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
+TargetAccuracy = Annotated[
+    float | None,
+    typer.Option(metavar="FRACTION", help="test accuracy, as 0.9, whose time of arrival is compared, declared now"),
+]
 AllowUnmatched = Annotated[
     bool, typer.Option(help="go on if the parity audit fails, compared unpaired and labelled so")
 ]
@@ -72,6 +76,7 @@ def compare(
     learning_rate: cli.LearningRate = 1e-3,
     early_stopping: cli.EarlyStopping = None,
     reduce_lr: cli.ReduceLr = None,
+    target_accuracy: TargetAccuracy = None,
     checkpoint: cli.Checkpoint = True,
     deterministic: cli.Deterministic = False,
     retry_failed: RetryFailed = False,
@@ -100,6 +105,7 @@ def compare(
             threads=threads,
             early_stopping=early_stopping,
             reduce_lr=reduce_lr,
+            target_accuracy=target_accuracy,
             checkpoint=checkpoint,
             deterministic=deterministic,
         )

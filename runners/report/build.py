@@ -56,7 +56,7 @@ def build(folder: Path) -> Report:
     """Make tables/, plots/ and report.html anew from study.json and runs/; raises BadInput if there is no study."""
     study = store.existing_study(folder)
     records, unreadable = store.read_records(folder, study.plan)
-    runs, epochs = tables.runs_table(records), tables.epochs_table(records)
+    runs, epochs = tables.runs_table(records, study.plan.target_accuracy), tables.epochs_table(records)
     found = parity.read(folder) if "matched" in study.plan.tracks else None
     audit = found if found and found.is_of(study) else None
     unmatched = audit.unmatched if audit else frozenset()

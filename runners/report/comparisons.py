@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from runners.report.statistics import holm, wins
-from runners.report.verdict import METRICS, Metric, compare, verdict
+from runners.report.verdict import METRICS, TIME_TO_ACCURACY, Metric, compare, verdict
 from runners.report.wording import HELD_FIXED
 from runners.study import Plan
 
@@ -38,7 +38,8 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str]
     """One row a track, pair and metric, the primary metric first; pairs with a contender of `unmatched` are unpaired.
 
     `difference` is a - b, in a time metric a / b; `wins` counts the seeds that a wins, a failed run being a loss. The
-    p values of the metrics that are not primary are Holm-corrected, within their track and pair.
+    p values of the metrics that are not primary are Holm-corrected, within their track and pair. The time to a target
+    accuracy is there only if the plan declares one; a run that never reached it is in no mean, and a loss in `wins`.
     """
     rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan, unmatched)]
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
@@ -49,8 +50,11 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str]
 
 
 def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
-    """The metrics, with the margins that the plan declared before any run."""
-    return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in METRICS)
+    """The metrics, with the margins and the target that the plan declared before any run."""
+    metrics: tuple[Metric, ...] = METRICS
+    if plan.target_accuracy is not None:
+        metrics += (replace(TIME_TO_ACCURACY, label=f"Time to {100 * plan.target_accuracy:g} % test accuracy"),)
+    return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in metrics)
 
 
 def pairs_by_seed(track: str) -> bool:
@@ -71,8 +75,9 @@ def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[
     by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
         paired = pairs_by_seed(track) and not {a, b} & set(unmatched)
-        rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in declared_metrics(plan)]
-        secondary = [row for row, metric in zip(rows, METRICS, strict=True) if not metric.primary]
+        metrics = declared_metrics(plan)
+        rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in metrics]
+        secondary = [row for row, metric in zip(rows, metrics, strict=True) if not metric.primary]
         corrected = holm([row["p_difference"] for row in secondary])
         for row, p in zip(secondary, corrected, strict=True):
             row["p_difference"] = p
@@ -81,7 +86,7 @@ def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[
 
 def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> dict[str, Any]:
     found = compare(metric, *sides(metric, runs_a, runs_b, paired=paired), paired=paired)
-    judged = verdict(found, a, b, metric)
+    judged = verdict(found, a, b, metric, (_unreached(metric, runs_a), _unreached(metric, runs_b)))
     (low95, high95), (low90, high90) = found.ci95 or (None, None), found.ci90 or (None, None)
     return {
         "metric": metric.name,
@@ -109,6 +114,10 @@ def _values(metric: Metric, runs: pd.DataFrame) -> pd.Series:
     return values[values > 0] if metric.ratio else values
 
 
+def _unreached(metric: Metric, runs: pd.DataFrame) -> int:
+    return int(runs.loc[runs["status"] == "completed", metric.name].isna().sum()) if metric.may_be_unreached else 0
+
+
 def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> int:
     worst = -np.inf if metric.higher_is_better else np.inf
     both = runs_a.index.intersection(runs_b.index)
@@ -116,4 +125,6 @@ def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> in
         runs.loc[both, metric.name].astype(float).where(runs.loc[both, "status"] == "completed", worst)
         for runs in (runs_a, runs_b)
     )
+    if metric.may_be_unreached:
+        of_a, of_b = of_a.fillna(worst), of_b.fillna(worst)
     return wins(of_a.to_numpy(), of_b.to_numpy(), higher_is_better=metric.higher_is_better).a

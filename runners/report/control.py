@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.report.verdict import METRICS
+from runners.report.verdict import METRICS, TIME_TO_ACCURACY
 from runners.spec import Contender
 
-_METRICS = {metric.name: metric for metric in METRICS}
+_METRICS = {metric.name: metric for metric in (*METRICS, TIME_TO_ACCURACY)}
 
 
 def control_sentences(comparisons: pd.DataFrame) -> list[str]:

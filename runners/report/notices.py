@@ -7,6 +7,7 @@ from lenet.data import TRAIN_IMAGES
 from runners.audit import Audit
 from runners.record import RunRecord
 from runners.report.statistics import outliers
+from runners.report.tables import seconds_to_accuracy
 from runners.report.wording import HELD_FIXED, SOURCES
 from runners.store import Unreadable
 from runners.study import Plan, run_specs
@@ -20,6 +21,7 @@ def notices(
         _missing,
         _not_completed,
         _retried,
+        _target_unreached,
         _few_seeds,
         _held_fixed,
         _part_of_the_data,
@@ -78,6 +80,16 @@ def _retried(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
     ids = [record.run_id for record in records if record.attempts > 1]
     advice = "its times are those of the last attempt alone; see Ray's worker logs for why processes died."
     return [f"A process died and its run was done anew ({', '.join(ids)}): {advice}"] if ids else []
+
+
+def _target_unreached(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    target, done = plan.target_accuracy, [record for record in records if record.status == "completed"]
+    ids = [record.run_id for record in done if target and seconds_to_accuracy(record, target) is None]
+    if target is None or not ids:
+        return []
+    told = f"{len(ids)} of {len(done)} completed run(s) never reached {100 * target:g} % test accuracy"
+    advice = "no mean time has them, and in wins they are losses; use a lower --target-accuracy or more --epochs, and "
+    return [f"{told} ({', '.join(ids)}): {advice}another --out."]
 
 
 def _few_seeds(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:

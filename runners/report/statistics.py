@@ -20,6 +20,8 @@ Interval = tuple[float, float]
 
 _ROUNDING = 1e-12  # relative to the largest value, absolute below 1: what float64 sums and logs leave behind
 _OUTLIER_MADS = 14.826  # ten standard deviations: for a normal distribution 1.4826 MAD is one (hyperfine's rule)
+_RUNS_FOR_A_BOOTSTRAP_BAND = 8  # fewer have too few patterns of signs
+_SIGN_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -199,17 +201,29 @@ def pointwise_band(curves: ArrayLike, confidence: float = 0.95) -> tuple[np.ndar
     It holds epoch by epoch, not for the whole curve at once. Below two runs low and high are NaN; without runs the mean
     is too. Raises ValueError for another shape, values that are not finite, or a confidence not between 0 and 1.
     """
-    curves = np.asarray(curves, float)
-    if curves.ndim != 2 or not np.isfinite(curves).all():
-        raise ValueError("Curves must be finite and of shape (runs, epochs)")
-    _check_confidence(confidence)
+    curves = _curves(curves, confidence)
+    return _band(curves, _pointwise_t(len(curves), confidence))
+
+
+def simultaneous_band(
+    curves: ArrayLike, confidence: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, low and high of shape (epochs,) over curves of shape (runs, epochs): a band for the whole mean curve.
+
+    As often as `confidence` says, the true mean lies inside at every epoch at once. The band is mean +- q times its
+    standard error; q is that quantile of the largest |t| over the epochs when each run's residuals get one random sign
+    (the multiplier-t bootstrap with Rademacher signs: Telschow & Schwartzman 2022, J. Stat. Plan. Inference 216), and
+    never below the t quantile of one epoch. Below 8 runs q is Bonferroni's t quantile, and where values are so few and
+    coarse that the bootstrap finds none. Below two runs low and high are NaN; without runs the mean is too. Raises
+    ValueError as `pointwise_band` does.
+    """
+    curves = _curves(curves, confidence)
     runs, epochs = curves.shape
-    nothing = np.full(epochs, np.nan)
-    mean = curves.mean(axis=0) if runs else nothing
-    if runs < 2:
-        return mean, nothing, nothing
-    half = stats.t.ppf((1 + confidence) / 2, runs - 1) * curves.std(axis=0, ddof=1) / np.sqrt(runs)
-    return mean, mean - half, mean + half
+    enough = epochs > 0 and runs >= _RUNS_FOR_A_BOOTSTRAP_BAND
+    found = float(np.quantile(_largest_t(curves, rng), confidence, method="higher")) if enough else np.inf
+    if not isfinite(found):
+        return _band(curves, _pointwise_t(runs, 1 - (1 - confidence) / max(epochs, 1)))
+    return _band(curves, max(found, _pointwise_t(runs, confidence)))
 
 
 def standard_deviation(values: ArrayLike) -> float | None:
@@ -309,6 +323,47 @@ def _finite(values: ArrayLike) -> np.ndarray:
     if array.ndim != 1 or not np.isfinite(array).all():
         raise ValueError("Values must be finite and of shape (runs,)")
     return array
+
+
+def _curves(curves: ArrayLike, confidence: float) -> np.ndarray:
+    array = np.asarray(curves, float)
+    if array.ndim != 2 or not np.isfinite(array).all():
+        raise ValueError("Curves must be finite and of shape (runs, epochs)")
+    _check_confidence(confidence)
+    return array
+
+
+def _pointwise_t(runs: int, confidence: float) -> float:
+    """The two-sided t quantile of a mean of so many runs; NaN below two."""
+    return float(stats.t.ppf((1 + confidence) / 2, runs - 1)) if runs > 1 else np.nan
+
+
+def _band(curves: np.ndarray, quantile: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    runs, epochs = curves.shape
+    nothing = np.full(epochs, np.nan)
+    mean = curves.mean(axis=0) if runs else nothing
+    if runs < 2:
+        return mean, nothing, nothing
+    half = quantile * curves.std(axis=0, ddof=1) / np.sqrt(runs)
+    return mean, mean - half, mean + half
+
+
+def _largest_t(curves: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The largest |t| over the epochs, (draws,), each draw with its own sign for each run's residuals.
+
+    Epochs without spread are left out: their band is a point.
+    """
+    runs = len(curves)
+    spread = np.ptp(curves, axis=0) > 0
+    if not spread.any():
+        return np.zeros(_SIGN_DRAWS)
+    residuals = (curves - curves.mean(axis=0))[:, spread] / curves.std(axis=0, ddof=1)[spread]
+    signs = rng.choice((-1.0, 1.0), (_SIGN_DRAWS, runs))
+    sums, squares = signs @ residuals, (residuals**2).sum(axis=0)  # a sign squared is 1
+    variances = (squares - sums**2 / runs) / (runs - 1)
+    variances[variances < _ROUNDING] = 0  # all of one size, and by chance of one sign: t is infinite
+    with np.errstate(divide="ignore"):
+        return np.abs(sums / np.sqrt(runs * variances)).max(axis=1)
 
 
 def _check_confidence(confidence: float) -> None:

@@ -38,6 +38,7 @@ RUN_COLUMNS = [
     "node",
     "init_sha256",
     "order_sha256",
+    "seconds_to_accuracy",
 ]
 EPOCH_COLUMNS = [
     "run_id",
@@ -60,9 +61,25 @@ SUMMARY_COLUMNS = [
 ]
 
 
-def runs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row a run, failed ones included; the losses and accuracies are those after its last epoch."""
-    return pd.DataFrame([_run_row(record) for record in records], columns=RUN_COLUMNS)
+def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = None) -> pd.DataFrame:
+    """One row a run, failed ones included; the losses and accuracies are those after its last epoch.
+
+    `seconds_to_accuracy` is empty where no target is declared, and in a run that never reached it.
+    """
+    rows = [
+        {**_run_row(record), "seconds_to_accuracy": seconds_to_accuracy(record, target_accuracy)} for record in records
+    ]
+    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"seconds_to_accuracy": float})
+
+
+def seconds_to_accuracy(record: RunRecord, target: float | None) -> float | None:
+    """Training seconds of the epochs up to the first after which the test accuracy is at least the target.
+
+    They are counted as in `train_seconds`: without the run's first step, evaluations, checkpoints, and all that comes
+    before training. None if no epoch reached it.
+    """
+    reached = [row.epoch for row in record.epochs if target is not None and row.test_accuracy >= target]
+    return sum(row.train_seconds for row in record.epochs if row.epoch <= reached[0]) if reached else None
 
 
 def epochs_table(records: Sequence[RunRecord]) -> pd.DataFrame:

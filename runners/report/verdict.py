@@ -37,12 +37,17 @@ class Metric:
     margin: float  # the smallest difference that matters: a fraction, or a ratio above 1
     ratio: bool
     primary: bool = False
+    may_be_unreached: bool = False  # a completed run without it never got there
 
 
 METRICS = (
     Metric("test_accuracy", "Test accuracy", higher_is_better=True, margin=0.005, ratio=False, primary=True),
     Metric("train_seconds", "Training time", higher_is_better=False, margin=1.05, ratio=True),
     Metric("total_seconds", "Total time", higher_is_better=False, margin=1.05, ratio=True),
+)
+# Compared only where the plan declares a target.
+TIME_TO_ACCURACY = Metric(
+    "seconds_to_accuracy", "Time to accuracy", higher_is_better=False, margin=1.05, ratio=True, may_be_unreached=True
 )
 
 
@@ -81,15 +86,19 @@ def compare(metric: Metric, a: ArrayLike, b: ArrayLike, *, paired: bool) -> Comp
     return (paired_comparison if paired else welch_comparison)(a, b, metric.margin)
 
 
-def verdict(comparison: Comparison, a: str, b: str, metric: Metric) -> Verdict:
+def verdict(comparison: Comparison, a: str, b: str, metric: Metric, unreached: tuple[int, int] = (0, 0)) -> Verdict:
     """Judge a comparison of the contenders named a and b; intervals in the sentence are 95 % unless it says 90 %.
 
-    The margin is the comparison's. Raises ValueError if the comparison is a ratio and the metric is not, or vice versa.
+    The margin is the comparison's. `unreached` counts the completed runs of a and b that never reached the metric's
+    target: where there are any, those that did are the faster ones of their side, and their means carry no verdict.
+    Raises ValueError if the comparison is a ratio and the metric is not, or vice versa.
     """
     if comparison.ratio != metric.ratio:
         raise ValueError(f"{metric.name} and its comparison must both be ratios or neither")
     kind, gap = _kind(comparison), _gap(comparison, a, b, metric)
-    if kind == "descriptive" or gap is None:
+    if any(unreached):
+        kind, told = "descriptive", _unreached(unreached, a, b, gap)
+    elif kind == "descriptive" or gap is None:
         told = _descriptive(comparison, gap)
     elif kind == "better":
         told = _better(gap)
@@ -141,6 +150,12 @@ def _negated(interval: Interval) -> Interval:
 def _descriptive(comparison: Comparison, gap: _Gap | None) -> str:
     told = f"descriptive only, no verdict with {counted(comparison.n, 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
     return told if gap is None else f"{told}; {_on_average(gap)}"
+
+
+def _unreached(unreached: tuple[int, int], a: str, b: str, gap: _Gap | None) -> str:
+    of_a, of_b = (f"{counted(runs, 'run')} of {name}" for runs, name in zip(unreached, (a, b), strict=True))
+    told = f"descriptive only, no verdict where runs never reached it: {of_a} and {of_b}"
+    return told if gap is None else f"{told}; among those that did, {_on_average(gap)}"
 
 
 def _better(gap: _Gap) -> str:

@@ -204,8 +204,8 @@ def test_a_plan_of_nothing_is_refused(name):
 
 def test_the_margins_are_declared_in_the_plan_and_written_with_it():
     declared = plan()
-    assert (declared.accuracy_margin, declared.time_margin) == (0.005, 1.05)
-    assert {"accuracy_margin", "time_margin"} <= study().model_dump(mode="json")["plan"].keys()
+    assert (declared.accuracy_margin, declared.time_margin, declared.target_accuracy) == (0.005, 1.05, None)
+    assert {"accuracy_margin", "time_margin", "target_accuracy"} <= study().model_dump(mode="json")["plan"].keys()
 
 
 def test_a_study_survives_json():
@@ -260,6 +260,7 @@ OTHERWISE = {
     "reduce_lr was None, now 3": {"reduce_lr": 3},
     "accuracy_margin was 0.005, now 0.01": {"accuracy_margin": 0.01},
     "time_margin was 1.05, now 1.1": {"time_margin": 1.1},
+    "target_accuracy was None, now 0.9": {"target_accuracy": 0.9},
     "data was dddddddddddd, now eeeeeeeeeeee": {"data": "e" * 64},
     "code was cccccccccccc, now eeeeeeeeeeee": {"code": "e" * 64},
     "version of torch was 2.13.0, now 2.14.0": {"versions": {"python": "3.11.9", "torch": "2.14.0"}},

@@ -79,6 +79,7 @@ BAD_COMMANDS = [
     (("--limit-train", "60001"), "--limit-train: Input should be less than or equal to 60000, not 60001"),
     (("--threads", "0"), "--threads: Input should be greater than or equal to 1, not 0"),
     (("--learning-rate", "0"), "--learning-rate: Input should be greater than 0, not 0.0"),
+    (("--target-accuracy", "90"), "--target-accuracy: Input should be less than or equal to 1, not 90.0"),
     (("--early-stopping", "0"), "--early-stopping: Input should be greater than or equal to 1, not 0"),
     (("--address", "127.0.0.1:1"), "no Ray cluster answers at"),
 ]

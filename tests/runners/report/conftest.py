@@ -58,6 +58,8 @@ def _row(epoch, rng, given):
         "eval_seconds": 0.25,
     }
     told = {name: given[name] for name in ("train_loss", "test_loss", "test_accuracy") if name in given}
+    if "test_accuracies" in given:  # of each epoch
+        told["test_accuracy"] = given["test_accuracies"][epoch - 1]
     return EpochRow(epoch=epoch, **{**values, **told})
 
 

@@ -30,7 +30,8 @@ def study(make_record, make_plan):
             for contender in contenders
             for seed in (seeds or {}).get(contender, range(8))
         ]
-        return comparisons_table(runs_table(records), make_plan(contenders=contenders, tracks=(track,), **plan))
+        declared = make_plan(contenders=contenders, tracks=(track,), **plan)
+        return comparisons_table(runs_table(records, declared.target_accuracy), declared)
 
     return compared
 
@@ -151,6 +152,39 @@ def test_in_wins_a_run_that_did_not_complete_is_a_loss(study, metric, changed, m
 
 def test_a_run_that_was_never_done_is_no_loss(study):
     assert of(study({"keras": range(1, 8)}))["wins"] == of(study())["wins"] - 1
+
+
+def test_the_time_to_an_accuracy_is_compared_only_if_one_is_declared(study, make_record):
+    assert "seconds_to_accuracy" not in list(study()["metric"])
+    row = of(study(target_accuracy=0.88), "seconds_to_accuracy")  # all reach it after their first epoch
+    first = {
+        name: [make_record(name, seed, **numbers(name, seed)).epochs[0].train_seconds for seed in range(8)]
+        for name in ("keras", "torch")
+    }
+    assert row["difference"] == pytest.approx(stats.gmean(first["keras"]) / stats.gmean(first["torch"]))
+    assert (row["n"], row["margin"]) == (8, 1.05)
+    assert row["wins"] == np.less(first["keras"], first["torch"]).sum()
+    assert row["sentence"].startswith("Time to 88 % test accuracy: ")
+
+
+def test_a_run_that_never_reached_the_target_is_in_no_mean_and_lost(study):
+    table = study(target_accuracy=0.8855)  # keras misses it at seed 4, torch at 4 and 7
+    row = of(table, "seconds_to_accuracy")
+    assert (row["n"], row["verdict"]) == (6, "descriptive")
+    assert "never reached it: 1 run of keras and 2 runs of torch; among those that did, " in row["sentence"]
+    all_reach = of(study(target_accuracy=0.88), "seconds_to_accuracy")
+    beaten = study(
+        target_accuracy=0.88,
+        changed={(name, seed): {"status": "failed"} for name, seed in (("keras", 4), ("torch", 4), ("torch", 7))},
+    )
+    assert row["wins"] == of(beaten, "seconds_to_accuracy")["wins"] != all_reach["wins"]
+
+
+@pytest.mark.parametrize("track", ["matched", "native"])
+def test_where_no_run_reaches_the_target_that_is_said(study, track):
+    row = of(study(target_accuracy=0.99, track=track), "seconds_to_accuracy")
+    assert row["n"] == 0
+    assert row["sentence"].endswith("no verdict where runs never reached it: 8 runs of keras and 8 runs of torch.")
 
 
 def test_a_time_that_was_too_short_to_measure_does_not_cost_the_others(study):

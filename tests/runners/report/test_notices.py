@@ -75,6 +75,19 @@ def test_a_run_done_anew_is_named(clean):
     assert "see Ray's worker logs" in notice
 
 
+def test_runs_that_never_reached_the_target_are_counted_and_named(clean, make_record):
+    plan, records = clean()
+    slow = make_record("torch", 4, test_accuracies=[0.80, 0.84])
+    declared = plan.model_copy(update={"target_accuracy": 0.845})
+    assert notices(declared, records, []) == notices(plan, [*records[:-1], slow], []) == []
+    assert notices(declared, [*records[:-1], slow], []) == [
+        "1 of 10 completed run(s) never reached 84.5 % test accuracy (torch-matched-seed4): no mean time has them, and "
+        "in wins they are losses; use a lower --target-accuracy or more --epochs, and another --out."
+    ]
+    failed = changed([*records[:-1], slow], slow.run_id, status="failed")
+    assert not [notice for notice in notices(declared, failed, []) if "never reached" in notice]
+
+
 @pytest.mark.parametrize(("seeds", "noted"), [(1, True), (4, True), (5, False)])
 def test_fewer_than_five_seeds_carry_no_verdict(clean, seeds, noted):
     sentence = f"{seeds} seed(s) carry no verdict; repeat the command with --seeds 5 or more to top up."

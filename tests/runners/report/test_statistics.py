@@ -1,3 +1,4 @@
+import itertools
 import math
 from dataclasses import astuple
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2, norm, t
+from scipy.stats import chi2, norm, t, ttest_1samp
 
 from runners.report.statistics import (
     Comparison,
@@ -21,6 +22,7 @@ from runners.report.statistics import (
     ratio_comparison,
     runs_needed,
     sd_interval,
+    simultaneous_band,
     standard_deviation,
     welch_comparison,
     wins,
@@ -265,6 +267,77 @@ def test_a_band_needs_two_runs():
     for bad in ([1.0, 2.0], [[1.0, math.nan], [1.0, 2.0]]):
         with pytest.raises(ValueError, match=r"finite and of shape \(runs, epochs\)"):
             pointwise_band(bad)
+
+
+def largest_t_of_every_sign(curves):
+    """The distribution that the bootstrap draws from, whole: every pattern of signs, one t test an epoch."""
+    residuals = curves - curves.mean(axis=0)
+    patterns = np.array(list(itertools.product((-1, 1), repeat=len(curves))))
+    return np.array([np.abs(ttest_1samp(signs[:, None] * residuals, 0).statistic).max() for signs in patterns])
+
+
+@pytest.mark.parametrize("runs", [8, 10])
+def test_the_simultaneous_band_s_quantile_is_that_of_all_patterns_of_signs(runs):
+    curves = np.cumsum(np.random.default_rng(runs).normal(size=(runs, 6)), axis=1)
+    mean, low, high = simultaneous_band(curves, 0.9, np.random.default_rng(0))
+    assert mean == pytest.approx(curves.mean(axis=0))
+    quantiles = (high - low) / 2 / (curves.std(axis=0, ddof=1) / math.sqrt(runs))
+    assert quantiles == pytest.approx(np.full(6, quantiles[0]))
+    assert (high + low) / 2 == pytest.approx(mean)
+    at_most = np.mean(largest_t_of_every_sign(curves) <= quantiles[0] * (1 + 1e-9))
+    assert at_most == pytest.approx(0.9, abs=0.02)  # three standard errors of 2,000 draws
+
+
+@pytest.mark.parametrize("runs", [2, 5, 7])
+def test_below_eight_runs_the_simultaneous_band_is_bonferroni_s(runs):
+    curves = np.random.default_rng(1).normal(size=(runs, 5))
+    _, low, high = simultaneous_band(curves, 0.9, np.random.default_rng(0))
+    _, low_each, high_each = pointwise_band(curves, 1 - 0.1 / 5)
+    assert (low, high) == (pytest.approx(low_each), pytest.approx(high_each))
+
+
+def test_the_simultaneous_band_of_one_epoch_or_of_equal_ones_is_nearly_the_pointwise_one():
+    curves = np.array([SLEEP_1]).T
+    half = np.subtract(*mean_interval(SLEEP_1)[::-1]) / 2
+    for repeated in (curves, np.tile(curves, 4)):
+        _, low, high = simultaneous_band(repeated, 0.95, np.random.default_rng(0))
+        assert (high - low) / 2 == pytest.approx(np.full(len(low), half), rel=0.1)
+        assert ((high - low) / 2 >= half - 1e-12).all()
+
+
+def test_the_simultaneous_band_is_fixed_by_its_generator():
+    curves = np.random.default_rng(2).normal(size=(9, 4))
+    one, same, other = (simultaneous_band(curves, 0.95, np.random.default_rng(seed))[2] for seed in (0, 0, 1))
+    assert one.tolist() == same.tolist() != other.tolist()
+
+
+def test_the_simultaneous_band_of_constants_and_coarse_values():
+    rng = np.random.default_rng(0)
+    moving = rng.normal(size=(10, 1))
+    mean, low, high = simultaneous_band(np.hstack([moving, np.full((10, 1), 0.5)]), 0.95, rng)
+    assert (mean[1], low[1], high[1]) == (0.5, 0.5, 0.5)
+    assert low[0] < mean[0] < high[0]
+    assert simultaneous_band(np.full((10, 2), 0.5), 0.95, rng)[2].tolist() == [0.5, 0.5]
+    two_values = np.array([[0.1] * 4 + [0.2] * 4]).T  # every residual of one size: 2 of 256 patterns have no spread
+    for confidence, quantile in ((0.95, None), (0.995, t.ppf(0.9975, 7))):
+        _, low, high = simultaneous_band(two_values, confidence, rng)
+        assert np.isfinite([low, high]).all()
+        if quantile:
+            assert (high - low) / 2 == pytest.approx(quantile * two_values.std(ddof=1) / math.sqrt(8))
+
+
+def test_a_simultaneous_band_needs_two_finite_runs():
+    rng = np.random.default_rng(0)
+    mean, low, high = simultaneous_band([[1.0, 2.0]], 0.95, rng)
+    assert mean.tolist() == [1.0, 2.0]
+    assert np.isnan([low, high]).all()
+    assert np.isnan(simultaneous_band(np.zeros((0, 2)), 0.95, rng)).tolist() == [[True, True]] * 3
+    assert [len(part) for part in simultaneous_band(np.zeros((9, 0)), 0.95, rng)] == [0, 0, 0]
+    for bad in ([1.0, 2.0], [[1.0, math.nan], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"finite and of shape \(runs, epochs\)"):
+            simultaneous_band(bad, 0.95, rng)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        simultaneous_band([[1.0], [2.0]], 95, rng)
 
 
 # Devore, Probability and Statistics for Engineering and the Sciences, example 7.15: breakdown voltages.

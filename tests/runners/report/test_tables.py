@@ -14,7 +14,8 @@ from runners.report.tables import clocks_table, epochs_table, runs_table, summar
 RUNS = (
     "run_id, contender, framework, strategy, replicas, track, seed, status, error, epochs, batch_size, train_loss, "
     "test_loss, test_accuracy, best_test_accuracy, startup_seconds, import_seconds, data_seconds, compile_seconds, "
-    "train_seconds, eval_seconds, total_seconds, images_per_second, attempts, node, init_sha256, order_sha256"
+    "train_seconds, eval_seconds, total_seconds, images_per_second, attempts, node, init_sha256, order_sha256, "
+    "seconds_to_accuracy"
 )
 EPOCHS = (
     "run_id, contender, track, seed, epoch, train_loss, train_accuracy, test_loss, test_accuracy, learning_rate, "
@@ -104,6 +105,22 @@ def test_images_per_second_leaves_out_the_first_step_which_the_compile_clock_has
 def test_a_run_that_trained_no_further_than_its_first_step_has_no_speed(make_record, given):
     record = make_record(epochs=1, limit_train=100, **given)
     assert runs_table([record])["images_per_second"].isna().all()
+
+
+def test_the_seconds_to_an_accuracy_are_those_of_training_until_it_is_first_reached(make_record):
+    record = make_record(epochs=4, test_accuracies=[0.85, 0.9, 0.88, 0.91])
+    first, second, *_ = (row.train_seconds for row in record.epochs)
+    for target, seconds in ((0.85, first), (0.8501, first + second), (0.9, first + second)):
+        assert runs_table([record], target)["seconds_to_accuracy"][0] == seconds
+    whole = sum(row.train_seconds for row in record.epochs)
+    assert runs_table([record], 0.91)["seconds_to_accuracy"][0] == whole == record.clock.train_seconds
+
+
+def test_an_accuracy_never_reached_or_never_declared_took_no_time_that_could_be_told(make_record):
+    records = [make_record(test_accuracies=[0.85, 0.9]), make_record(seed=1, status="failed")]
+    for table in (runs_table(records, 0.901), runs_table(records), runs_table(records[1:], 0.1), runs_table([], 0.1)):
+        assert table["seconds_to_accuracy"].dtype == float
+        assert table["seconds_to_accuracy"].isna().all()
 
 
 def test_the_epochs_table_has_a_row_for_every_epoch_of_every_run(make_record):

@@ -13,7 +13,7 @@ from runners.report.statistics import (
     runs_needed,
     welch_comparison,
 )
-from runners.report.verdict import METRICS, Metric, compare, verdict
+from runners.report.verdict import METRICS, TIME_TO_ACCURACY, Metric, Verdict, compare, verdict
 
 ACCURACY, TRAINING, TOTAL = METRICS
 SPEED = Metric("images_per_second", "Speed", higher_is_better=True, margin=1.05, ratio=True)
@@ -131,6 +131,17 @@ def test_different():
         "Training time: different; its size against the margin is unresolved; "
         "PyTorch is 6.0 % slower on average [3.0 %, 9.0 %], with a margin of 5 %.",
     )
+
+
+def test_runs_that_never_reached_the_target_leave_no_verdict():
+    fast, nothing = ratio(1.22, (1.18, 1.26)), ratio_comparison([], [], 1.05, paired=True)
+    opening = (
+        "Time to accuracy: descriptive only, no verdict where runs never reached it: 1 run of Keras and 0 runs of "
+    )
+    among = "PyTorch; among those that did, Keras is 22.0 % slower on average."
+    assert verdict(fast, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)) == Verdict("descriptive", opening + among)
+    assert verdict(nothing, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)).sentence == f"{opening}PyTorch."
+    assert told(fast, TIME_TO_ACCURACY)[0] == verdict(fast, "K", "P", TIME_TO_ACCURACY, (0, 0)).kind == "better"
 
 
 def test_inconclusive_prints_both_numbers_of_runs():
