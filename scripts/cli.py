@@ -34,7 +34,7 @@ Contenders = Annotated[
 ]
 Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 Epochs = Annotated[int, typer.Option(help="passes over the training images")]
-BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas")]
+BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas (in weak scaling, of each)")]
 Device = Annotated[str, typer.Option(help="auto (GPUs where there are any), cpu or gpu")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each run, and cores that it takes")]
 LimitTrain = Annotated[int, typer.Option(help="use only the first N training images")]
