@@ -81,6 +81,7 @@ class Outcome:
     flags: dict[str, Flag]
     gpu_model: str | None = None
     nodes: tuple[str, ...] = ()  # of all replicas, by rank, where the run has several processes
+    communication_share: float | None = None  # as in the record
 
 
 # Gradients for a first Adam step from zero, in float64: one as small as epsilon shows where epsilon is added, one far
@@ -121,6 +122,7 @@ class RunRecord(Frozen):
     started_at: datetime | None = None
     init_sha256: str | None = None
     order_sha256: str | None = None
+    communication_share: float | None = None  # of training, in which replicas waited for gradients; None if unknown
 
     @model_validator(mode="after")
     def _id_is_the_spec_s(self) -> Self:

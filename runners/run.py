@@ -74,6 +74,7 @@ def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, st
         started_at=started_at,
         init_sha256=outcome.init_sha256,
         order_sha256=outcome.order_sha256,
+        communication_share=outcome.communication_share,
     )
 
 

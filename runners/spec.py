@@ -17,6 +17,10 @@ Track = Literal["matched", "native", "tuned"]
 Device = Literal["cpu", "gpu"]
 Vary = Literal["all", "init", "order", "nothing"]
 VARIES: tuple[Vary, ...] = get_args(Vary)
+Scaling = Literal["strong", "weak"]
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
+LrRule = Literal["none", "linear", "sqrt"]
+LR_RULES: tuple[LrRule, ...] = get_args(LrRule)
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
 
 

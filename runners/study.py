@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lenet.errors import BadInput
-from runners.spec import Contender, Frozen, RunSpec, Seed, Settings, Track, Vary
+from runners.spec import Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
 
 
 class Plan(Settings):
@@ -20,6 +20,8 @@ class Plan(Settings):
     tracks: tuple[Track, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1)
     vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
+    scaling: Scaling = "strong"  # the batch size is of all replicas together; in weak it is that of each
+    lr_rule: LrRule = "none"  # how the learning rate follows the batch, which only in weak the replicas change
     accuracy_margin: float = 0.005  # half a percentage point
     time_margin: float = 1.05  # a ratio: 5 %
     target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
@@ -44,10 +46,30 @@ class Plan(Settings):
     @model_validator(mode="after")
     def _native_batch_divides(self) -> Self:
         for contender in self.contenders:
-            if "native" in self.tracks and contender.strategy == "ddp" and self.batch_size % contender.replicas:
+            batch_size = global_batch_size(self, contender)
+            if "native" in self.tracks and contender.strategy == "ddp" and batch_size % contender.replicas:
                 raise BadInput(
                     f"{contender} in native needs a batch size that its {contender.replicas} replicas divide, not "
-                    f"{self.batch_size}: there each feeds itself, with batches of one size"
+                    f"{batch_size}: there each feeds itself, with batches of one size"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _rule_has_a_use(self) -> Self:
+        if self.lr_rule != "none" and self.scaling == "strong":
+            raise BadInput(
+                f"--lr-rule {self.lr_rule} goes with --scaling weak: in strong scaling every contender has batches of "
+                "one size, and so one learning rate"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weak_batches_fit_data(self) -> Self:
+        for contender in self.contenders:
+            if global_batch_size(self, contender) > self.limit_train:
+                raise BadInput(
+                    f"--scaling weak gives {contender} batches of {contender.replicas} times {self.batch_size} images, "
+                    f"more than the {self.limit_train} training images; lower --batch-size or raise --limit-train"
                 )
         return self
 
@@ -69,7 +91,6 @@ def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
 
     So no framework always goes first, and a study cut short is still balanced over the seeds it has done.
     """
-    shared = {name: getattr(plan, name) for name in Settings.model_fields}
     specs: list[RunSpec] = []
     earlier = Counter[tuple[Seed, Seed]]()  # runs of each contender and track that drew the same
     for seed in plan.seeds:
@@ -79,8 +100,32 @@ def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
         grid = list(itertools.product(plan.contenders, plan.tracks))
         shuffled = np.random.default_rng(seed).permutation(len(grid))
         ordered = (grid[index] for index in shuffled)
-        specs += [RunSpec(contender=c, track=t, seed=seed, **drawn, **shared) for c, t in ordered]
+        specs += [RunSpec(contender=c, track=t, seed=seed, **drawn, **settings_of(plan, c)) for c, t in ordered]
     return tuple(specs)
+
+
+def settings_of(plan: Plan, contender: Contender) -> dict[str, Any]:
+    """The settings of a contender's runs: the plan's, with the batch size and learning rate of its replicas."""
+    shared = {name: getattr(plan, name) for name in Settings.model_fields}
+    batch_size = global_batch_size(plan, contender)
+    rate = plan.optimizer.learning_rate * (batch_size / plan.batch_size) ** _RATE_EXPONENTS[plan.lr_rule]
+    return {
+        **shared,
+        "batch_size": batch_size,
+        "optimizer": plan.optimizer.model_copy(update={"learning_rate": rate}),
+    }
+
+
+def global_batch_size(plan: Plan, contender: Contender) -> int:
+    """Images a step over all replicas: in strong scaling the same for all contenders, in weak for each replica."""
+    return plan.batch_size * (contender.replicas if plan.scaling == "weak" else 1)
+
+
+# A batch so many times as large multiplies the learning rate by this power of the number. Linear: Goyal et al. 2017
+# (Accurate, Large Minibatch SGD), for gradient descent. Square root: Krizhevsky 2014 (One Weird Trick), and for Adam
+# Malladi et al. 2022 (On the SDEs and Scaling Rules for Adaptive Gradient Algorithms), who change beta and epsilon too;
+# here they stay.
+_RATE_EXPONENTS: dict[LrRule, float] = {"none": 0, "linear": 1, "sqrt": 0.5}
 
 
 def _draws(plan: Plan, seed: Seed) -> tuple[Seed, Seed]:

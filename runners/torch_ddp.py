@@ -5,7 +5,8 @@ replica, whose share is everything.
 """
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from runners.record import Flag
+from runners.record import EpochRow, Flag
 from runners.spec import Contender, RunSpec
 
 Whole = TypeVar("Whole", Tensor, np.ndarray, range)
@@ -43,7 +44,11 @@ def replica(model: nn.Module) -> nn.Module:
 
     DistributedDataParallel is given no device: it takes the model's.
     """
-    return DistributedDataParallel(model) if replicas() > 1 else model
+    if replicas() == 1:
+        return model
+    wrapped = DistributedDataParallel(model)
+    wrapped._set_ddp_runtime_logging_sample_rate(_timed_every(model))
+    return wrapped
 
 
 def share(whole: Whole) -> Whole:
@@ -93,6 +98,56 @@ def gathered(part: np.ndarray) -> np.ndarray:
 def nodes() -> tuple[str, ...]:
     """Where each replica is, in the order of their ranks."""
     return tuple(_from_all(socket.gethostname()))
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How long a replica has waited for others since it began to train, in the steps that were timed."""
+
+    steps: int
+    seconds: float
+
+
+def waited(model: nn.Module) -> Waited:
+    """What DistributedDataParallel's own timers have seen so far.
+
+    They time the first 10 steps and then every so many, on a GPU by its events. A wait is from the end of the backward
+    pass's own work until the gradients of all replicas are in: what is exchanged meanwhile costs nothing, and a slower
+    replica is waited for too. The interface is one that PyTorch calls a prototype.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        return Waited(0, 0.0)
+    told = model._get_ddp_logging_data()
+    steps = steps_timed(told["iteration"], _timed_every(model))
+    nanoseconds = told["avg_backward_comm_time"] - told["avg_backward_compute_comm_overlap_time"]
+    return Waited(steps, steps * nanoseconds / 1e9)
+
+
+def steps_timed(last: int, every: int) -> int:
+    """How many steps have been timed when `last` was the last of them: the first 10, and those that `every` divides."""
+    return min(last, 10) + max(0, last // every - 10 // every)
+
+
+def _timed_every(model: nn.Module) -> int:
+    """Of so many steps one is timed: on a CPU all, at some 5 us each; on a GPU few, for a timed step is waited for."""
+    return 100 if next(model.parameters()).is_cuda else 1
+
+
+def communication_share(waits: Sequence[Waited], rows: Sequence[EpochRow], steps: int) -> float | None:
+    """The share of all replicas' training time in which they waited for gradients, from the second epoch on.
+
+    `waits` and `rows` are those after each epoch of so many steps. None without other replicas, and for one epoch
+    alone: its first steps also wait until every replica has warmed up.
+    """
+    timed = waits[-1].steps - waits[0].steps
+    if replicas() == 1 or timed == 0:
+        return None
+    a_step = (waits[-1].seconds - waits[0].seconds) / timed
+    later = rows[1:]
+    waited_for, trained = summed(
+        *(torch.tensor(x) for x in (a_step * steps * len(later), sum(row.train_seconds for row in later)))
+    )
+    return waited_for / trained
 
 
 def group_facts() -> dict[str, Flag]:

@@ -68,9 +68,11 @@ def train(
             on_step(get_weights(model))
 
     rows: list[EpochRow] = []
+    waits: list[ddp.Waited] = []
     for epoch, batches in enumerate(epochs_of_batches, start=1):
         train_loss, train_accuracy = train_epoch(trained, batches, loss_function, optimizer, after_step, loss_weights)
         train_seconds = stopwatch.lap("train")
+        waits.append(ddp.waited(trained))
         test_loss, test_accuracy = evaluate(model, test_batches, loss_function)
         eval_seconds = stopwatch.lap("eval")
         row = EpochRow(
@@ -100,6 +102,7 @@ def train(
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
         nodes=ddp.nodes(),
+        communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size)),
         **what_is_in_force(device),
     )
 

@@ -13,7 +13,19 @@ from rich.console import Console
 
 from lenet.errors import BadInput, NotMatched
 from runners.registry import FRAMEWORKS
-from runners.spec import DEVICES, LARGEST_SEED, TRACKS, VARIES, Contender, Track, Vary
+from runners.spec import (
+    DEVICES,
+    LARGEST_SEED,
+    LR_RULES,
+    SCALINGS,
+    TRACKS,
+    VARIES,
+    Contender,
+    LrRule,
+    Scaling,
+    Track,
+    Vary,
+)
 
 # Options that more than one script has.
 Contenders = Annotated[
@@ -22,7 +34,7 @@ Contenders = Annotated[
 ]
 Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 Epochs = Annotated[int, typer.Option(help="passes over the training images")]
-BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas")]
+BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas (in weak scaling, of each)")]
 Device = Annotated[str, typer.Option(help="auto (GPUs where there are any), cpu or gpu")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each run, and cores that it takes")]
 LimitTrain = Annotated[int, typer.Option(help="use only the first N training images")]
@@ -132,6 +144,20 @@ def vary(text: str) -> Vary:
     """One of the sources of variance."""
     if text not in VARIES:
         raise BadInput(f"unknown --vary {text!r}: choose from {', '.join(VARIES)}")
+    return text
+
+
+def scaling(text: str) -> Scaling:
+    """What stays the same when replicas are added."""
+    if text not in SCALINGS:
+        raise BadInput(f"unknown --scaling {text!r}: choose from {', '.join(SCALINGS)}")
+    return text
+
+
+def lr_rule(text: str) -> LrRule:
+    """How the learning rate follows the batch size."""
+    if text not in LR_RULES:
+        raise BadInput(f"unknown --lr-rule {text!r}: choose from {', '.join(LR_RULES)}")
     return text
 
 

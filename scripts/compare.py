@@ -32,6 +32,10 @@ from scripts import cli
 TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
 Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
 Varying = Annotated[str, typer.Option(help="what a seed changes: all, init (weights), order (of batches) or nothing")]
+Scaling = Annotated[str, typer.Option(help="--batch-size is of all replicas together (strong) or of each (weak)")]
+LrRule = Annotated[
+    str, typer.Option(help="with --scaling weak, the learning rate follows the batch: none, linear, sqrt")
+]
 Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
 TargetAccuracy = Annotated[
     float | None,
@@ -62,6 +66,8 @@ def compare(
     vary: Varying = "all",
     epochs: cli.Epochs = 13,
     batch_size: cli.BatchSize = 128,
+    scaling: Scaling = "strong",
+    lr_rule: LrRule = "none",
     out: Out = Path("results/default"),
     address: cli.Address = "auto",
     device: cli.Device = "auto",
@@ -90,6 +96,8 @@ def compare(
             tracks=cli.tracks(track),
             seeds=cli.seeds(seeds),
             vary=cli.vary(vary),
+            scaling=cli.scaling(scaling),
+            lr_rule=cli.lr_rule(lr_rule),
             epochs=epochs,
             batch_size=batch_size,
             optimizer=Adam(learning_rate=learning_rate),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from runners.record import RunRecord
-from runners.report.comparisons import pairs_by_seed
+from runners.report.comparisons import batch_sizes, pairs_by_seed
 from runners.report.statistics import agreement
 from runners.report.verdict import SEEDS_FOR_A_VERDICT, counted
 from runners.report.wording import share
@@ -19,7 +19,14 @@ from runners.study import Plan
 
 COLUMNS = ["track", "a", "b", "what", "n", "mean", "sd", "low", "high"]
 SAME_SEED, TWO_SEEDS = "same seed", "two seeds"
+OTHER_BATCHES = "same seed, other batches"
 EQUAL_NUMBER = "equal seed number, which pairs nothing"
+ORIGINS = {
+    SAME_SEED: "from the same seed",
+    OTHER_BATCHES: "from the same seed, with batches of different sizes,",
+    EQUAL_NUMBER: f"at an {EQUAL_NUMBER},",
+}
+CHANGED_TOO = {SAME_SEED: "", OTHER_BATCHES: " and its batch size", EQUAL_NUMBER: " and its seed"}
 SEEDS_FOR_ALL_PAIRS = 20  # their 190 pairs take milliseconds
 
 Predictions = Mapping[str, np.ndarray]  # run id -> uint8 (images,)
@@ -34,7 +41,9 @@ def agreement_table(plan: Plan, records: Sequence[RunRecord], predictions: Predi
     a value. A contender's pairs grow as the square of its seeds, so beyond 20 seeds they are each seed with the next,
     and the last with the first. Only completed runs with predictions count; rows without a pair are left out.
     """
-    rows = [row for track in plan.tracks for row in _of_track(track, _by_contender(plan, track, records, predictions))]
+    rows = [
+        row for track in plan.tracks for row in _of_track(plan, track, _by_contender(plan, track, records, predictions))
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -73,10 +82,15 @@ def _by_contender(
     }
 
 
-def _of_track(track: str, by_contender: dict[str, dict[int, np.ndarray]]) -> Iterator[Row]:
-    what = SAME_SEED if pairs_by_seed(track) else EQUAL_NUMBER
+def _what(plan: Plan, track: str, a: str, b: str) -> str:
+    if not pairs_by_seed(track):
+        return EQUAL_NUMBER
+    return SAME_SEED if len(batch_sizes(plan, a, b)) == 1 else OTHER_BATCHES
+
+
+def _of_track(plan: Plan, track: str, by_contender: dict[str, dict[int, np.ndarray]]) -> Iterator[Row]:
     pairs: dict[tuple[str, str, str], list[Pair]] = {
-        (a, b, what): [
+        (a, b, _what(plan, track, a, b)): [
             (of_a, by_contender[b][seed]) for seed, of_a in by_contender[a].items() if seed in by_contender[b]
         ]
         for a, b in itertools.combinations(by_contender, 2)
@@ -99,7 +113,7 @@ def _shares(pairs: list[Pair]) -> Row:
 
 
 def _sentence(across: Row, within: list[Row]) -> str:
-    origin = "from the same seed" if across["what"] == SAME_SEED else f"at an {EQUAL_NUMBER},"
+    origin = ORIGINS[across["what"]]
     told = f"{across['a']} and {across['b']} {origin} agree on {share(across['mean'])} of the test images"
     seeds = ", ".join(f"of {row['a']} on {share(row['mean'])}" for row in within)
     return f"{told}{f'; two seeds {seeds}' if seeds else ''}: {_conclusion(across, within)}."
@@ -109,7 +123,7 @@ def _conclusion(across: Row, within: list[Row]) -> str:
     if across["n"] < SEEDS_FOR_A_VERDICT:
         return f"descriptive only, with {counted(across['n'], 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
     low, high = min(row["low"] for row in within), max(row["high"] for row in within)
-    changing = f"changing the contender{'' if across['what'] == SAME_SEED else ' and its seed'} moves"
+    changing = f"changing the contender{CHANGED_TOO[across['what']]} moves"
     if low <= across["mean"] <= high:
         span = f"{share(1 - high)} to {share(1 - low)}"
         return (

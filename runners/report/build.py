@@ -18,6 +18,8 @@ from runners.report.control import control_sentences
 from runners.report.defaults_worth import defaults_table
 from runners.report.divergence import divergence_table, draw_divergence
 from runners.report.notices import audit_notices, notices
+from runners.report.scaling import scaling_table
+from runners.report.scaling_plot import draw_scaling
 from runners.report.variance import variance_table
 from runners.study import Study
 
@@ -37,6 +39,7 @@ class Report:
     agreements: pd.DataFrame
     defaults: pd.DataFrame
     variance: pd.DataFrame
+    scaling: pd.DataFrame
     control: tuple[str, ...]
     notices: tuple[str, ...]
     plots: tuple[Path, ...]
@@ -75,6 +78,10 @@ def build(folder: Path) -> Report:
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
     drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
+    scaling = scaling_table(runs, study.plan)
+    if len(scaling):
+        tables.write(scaling, folder / "tables", "scaling")
+        drawn += draw_scaling(scaling, folder / "plots")
     parting = divergence.read(folder)
     if parting:
         tables.write(divergence_table(parting), folder / "tables", "divergence")
@@ -91,6 +98,7 @@ def build(folder: Path) -> Report:
         made["agreement"],
         made["defaults"],
         made["variance"],
+        scaling,
         tuple(control_sentences(made["comparisons"])),
         tuple(
             audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable, unpredicted)

@@ -11,7 +11,8 @@ import pandas as pd
 from runners.report.statistics import holm, wins
 from runners.report.verdict import METRICS, TIME_TO_ACCURACY, Metric, compare, verdict
 from runners.report.wording import HELD_FIXED
-from runners.study import Plan
+from runners.spec import Contender
+from runners.study import Plan, global_batch_size
 
 COLUMNS = [
     "metric",
@@ -62,6 +63,19 @@ def pairs_by_seed(track: str) -> bool:
     return track == "matched"
 
 
+def are_matched(a: str, b: str, track: str, plan: Plan, unmatched: Collection[str] = ()) -> bool:
+    """Whether two contenders' runs of an equal seed are a pair.
+
+    In weak scaling contenders with other replicas have the same initial weights and other batches, and so are none.
+    """
+    return pairs_by_seed(track) and not {a, b} & set(unmatched) and len(batch_sizes(plan, a, b)) == 1
+
+
+def batch_sizes(plan: Plan, a: str, b: str) -> list[int]:
+    """The global batch sizes of two contenders: one if it is the same."""
+    return list(dict.fromkeys(global_batch_size(plan, Contender.model_validate(name)) for name in (a, b)))
+
+
 def sides(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
     """Values of completed runs, each side of shape (runs,), from runs by seed; if paired, of the seeds of both."""
     of_a, of_b = (_values(metric, runs) for runs in (runs_a, runs_b))
@@ -74,14 +88,21 @@ def sides(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, *, paired:
 def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[str]) -> Iterator[dict[str, Any]]:
     by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
-        paired = pairs_by_seed(track) and not {a, b} & set(unmatched)
+        paired = are_matched(a, b, track, plan, unmatched)
         metrics = declared_metrics(plan)
         rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired) for metric in metrics]
         secondary = [row for row, metric in zip(rows, metrics, strict=True) if not metric.primary]
         corrected = holm([row["p_difference"] for row in secondary])
         for row, p in zip(secondary, corrected, strict=True):
             row["p_difference"] = p
-        yield from ({**row, "track": track} for row in rows)
+        for row in rows:
+            yield {**row, "track": track, "sentence": row["sentence"].removesuffix(".") + _other_batches(plan, a, b)}
+
+
+def _other_batches(plan: Plan, a: str, b: str) -> str:
+    """How a sentence ends: it may be read without the notice."""
+    sizes = batch_sizes(plan, a, b)
+    return "." if len(sizes) == 1 else f" (weak scaling: {a} had batches of {sizes[0]} images, {b} of {sizes[1]})."
 
 
 def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.report.comparisons import declared_metrics, pairs_by_seed, sides
+from runners.report.comparisons import batch_sizes, declared_metrics, pairs_by_seed, sides
 from runners.report.statistics import DifferenceChange, difference_change
 from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, comparative, counted
 from runners.study import Plan
@@ -27,7 +27,8 @@ def has_both_tracks(plan: Plan) -> bool:
 
 
 def defaults_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str] = ()) -> pd.DataFrame:
-    """One row a pair of contenders and metric; none unless the plan has both tracks, nor with one of `unmatched`.
+    """One row a pair of contenders and metric; none unless the plan has both tracks, nor with one of
+    `unmatched`, nor of batches of different sizes.
 
     `matched` and `native` are a - b, in a time metric a / b, of completed runs: of seeds that both have in matched,
     unpaired in native. `only_defaults` is native - matched, or native / matched, with its 95 % t interval, which is not
@@ -35,7 +36,8 @@ def defaults_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str] = 
     """
     held = [str(contender) for contender in plan.contenders if str(contender) not in unmatched]
     pairs = itertools.combinations(held, 2) if has_both_tracks(plan) else ()
-    rows = [_row(metric, a, b, runs) for a, b in pairs for metric in declared_metrics(plan)]
+    matched = [(a, b) for a, b in pairs if len(batch_sizes(plan, a, b)) == 1]
+    rows = [_row(metric, a, b, runs) for a, b in matched for metric in declared_metrics(plan)]
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))  # also where all are absent
 
 

@@ -10,7 +10,7 @@ from runners.report.statistics import outliers
 from runners.report.tables import seconds_to_accuracy
 from runners.report.wording import HELD_FIXED, SOURCES
 from runners.store import Unreadable
-from runners.study import Plan, run_specs
+from runners.study import Plan, run_specs, settings_of
 
 
 def notices(
@@ -24,6 +24,7 @@ def notices(
         _target_unreached,
         _few_seeds,
         _held_fixed,
+        _different_batches,
         _part_of_the_data,
         _busy_machine,
         _different_machines,
@@ -104,6 +105,20 @@ def _held_fixed(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
     fixed = f"Every run had the {HELD_FIXED[plan.vary]} of seed {plan.seeds[0]}, and differed in {SOURCES[plan.vary]}"
     advice = "what is found holds for that one draw; for an answer over seeds, use --vary all and another --out."
     return [f"{fixed}: {advice}"]
+
+
+def _different_batches(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
+    settings = {str(contender): settings_of(plan, contender) for contender in plan.contenders}
+    if len({of_it["batch_size"] for of_it in settings.values()}) < 2:
+        return []
+    told = ", ".join(
+        f"{name} {of_it['batch_size']} at a learning rate of {of_it['optimizer'].learning_rate:.4g}"
+        for name, of_it in settings.items()
+    )
+    audited = f"the parity audit holds all of them to batches of {plan.batch_size}" if "matched" in plan.tracks else ""
+    recipe = f"Images a step (--scaling weak, --lr-rule {plan.lr_rule}): {told}. Another batch size is another recipe"
+    advice = "for accuracies that compare, use --scaling strong and another --out."
+    return [f"{recipe}, so these do not pair{f', and {audited}' if audited else ''}; {advice}"]
 
 
 def _part_of_the_data(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:

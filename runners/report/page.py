@@ -12,6 +12,7 @@ from runners.report import audit, divergence
 from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
 from runners.report.defaults_worth import has_both_tracks
 from runners.report.ease import RULES, ease_table
+from runners.report.scaling import NOTE, scaling_grid, scaling_sentences
 from runners.report.wording import (
     ABSENT,
     EXACTLY_ZERO,
@@ -33,6 +34,7 @@ PLOT_TEXTS = {
     "test_loss": "Test loss by epoch, each run and the mean of each contender",
     "test_accuracy": "Test accuracy by epoch, each run and the mean of each contender",
     "seconds_per_epoch": "Training seconds by epoch, each run and the mean of each contender",
+    "scaling": "Training seconds per epoch against replicas, and what they would be if nothing were lost",
     "divergence": "How far weights are apart after each step: frameworks, and each framework with other threads",
     "split_clock": "Where a run's seconds go: mean seconds of each stage for each contender",
 }
@@ -61,6 +63,9 @@ def render(report: "Report") -> str:
         varied=SOURCES[report.study.plan.vary],
         held_fixed=HELD_FIXED.get(report.study.plan.vary),
         variance=variance_grid(report.variance),
+        scaling=scaling_grid(report.scaling),
+        scaling_sentences=scaling_sentences(report.scaling),
+        scaling_note=NOTE,
         exactly_zero=EXACTLY_ZERO if (report.variance["sd"] == 0).any() else "",
         summary=summary_grid(report.summary),
         plots=[(PLOT_TEXTS[path.stem], _data_uri(path.with_suffix(".svg"))) for path in report.plots],

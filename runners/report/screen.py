@@ -8,6 +8,7 @@ from rich.table import Table
 
 from runners.report.build import Report
 from runners.report.defaults_worth import ON_SCREEN
+from runners.report.scaling import scaling_grid
 from runners.report.wording import EXACTLY_ZERO, labelled_sentences, summary_grid, variance_grid
 
 
@@ -20,6 +21,8 @@ def show(report: Report, console: Console) -> None:
         console.print(f"[A/A control] {sentence}", markup=False, highlight=False)
     for row in report.defaults[report.defaults["metric"].isin(ON_SCREEN)].itertuples():
         console.print(f"[defaults] {row.sentence}", markup=False, highlight=False)
+    if len(report.scaling):
+        console.print(_table(scaling_grid(report.scaling)))
     console.print(_table(summary_grid(report.summary)))
     for notice in report.notices:
         console.print(f"note: {notice}", markup=False, highlight=False)

@@ -39,6 +39,7 @@ RUN_COLUMNS = [
     "init_sha256",
     "order_sha256",
     "seconds_to_accuracy",
+    "communication_share",
 ]
 EPOCH_COLUMNS = [
     "run_id",
@@ -69,7 +70,7 @@ def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = Non
     rows = [
         {**_run_row(record), "seconds_to_accuracy": seconds_to_accuracy(record, target_accuracy)} for record in records
     ]
-    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"seconds_to_accuracy": float})
+    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"seconds_to_accuracy": float, "communication_share": float})
 
 
 def seconds_to_accuracy(record: RunRecord, target: float | None) -> float | None:
@@ -155,6 +156,7 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
         "node": record.node,
         "init_sha256": record.init_sha256,
         "order_sha256": record.order_sha256,
+        "communication_share": record.communication_share,
     }
 
 

@@ -45,7 +45,8 @@ def summary_grid(summary: pd.DataFrame) -> list[tuple[str, ...]]:
 def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str]]:
     """Of each comparison the track, as it may be called, and the sentence.
 
-    What is set up as matched is unpaired only if the parity audit failed, and then is not matched.
+    What is set up as matched is unpaired only if the parity audit failed, or if weak scaling gave the two batches of
+    different sizes, and then is not matched.
     """
     rows = comparisons[["track", "paired", "sentence"]].itertuples(index=False, name=None)
     return [("not matched" if track == "matched" and not paired else track, told) for track, paired, told in rows]

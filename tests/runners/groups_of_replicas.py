@@ -11,6 +11,7 @@ import json
 import pickle
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,6 +48,18 @@ def floored(whole: Any) -> Any:
     return whole[torch_ddp.rank() * size :][:size]
 
 
+SECONDS = 0.03
+
+
+def dawdling(model: Any) -> Any:
+    """The first replica sleeps before each of its steps, and the others wait for it."""
+    wrapped = REPLICA(model)
+    if torch_ddp.rank() == 0:
+        wrapped.register_forward_pre_hook(lambda *_: time.sleep(SECONDS))
+    return wrapped
+
+
+REPLICA = torch_ddp.replica
 BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
     "shares weigh the same": ("share_weights", lambda *_: repeat(None)),
     "gradients stay apart": ("replica", lambda model: model),
@@ -54,6 +67,7 @@ BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
     "shares overlap": ("share", padded),
     "shares leave images out": ("share", floored),
     "shares are strided": ("share", strided_for_images),
+    "the first is slow": ("replica", dawdling),
 }
 
 

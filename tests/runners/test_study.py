@@ -99,6 +99,60 @@ def test_both_tracks_draw_alike_and_neither_repeats_the_other():
     assert {(spec.init_seed, spec.order_seed, spec.repeat) for spec in specs} == {(4, 4, 0), (5, 5, 0)}
 
 
+REPLICAS = ("torch", "torch:ddp:2", "torch:ddp:4", "torch#2")
+
+
+def in_force(**given):
+    """Batch size and learning rate of each contender's runs, which must all have the same."""
+    seen = {(str(s.contender), s.batch_size, s.optimizer.learning_rate) for s in run_specs(plan(**given))}
+    found = {name: (batch_size, rate) for name, batch_size, rate in seen}
+    assert len(found) == len(seen)
+    return found
+
+
+def test_in_strong_scaling_every_contender_has_the_same_batch_and_learning_rate():
+    assert set(in_force(contenders=REPLICAS, batch_size=96).values()) == {(96, 0.001)}
+    assert in_force(contenders=REPLICAS, scaling="strong") == in_force(contenders=REPLICAS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "rates"), [("none", (0.001, 0.001)), ("linear", (0.002, 0.004)), ("sqrt", (0.0014142135623730951, 0.002))]
+)
+def test_in_weak_scaling_the_batch_grows_with_the_replicas_and_the_rate_by_the_rule(rule, rates):
+    seen = in_force(contenders=REPLICAS, batch_size=96, scaling="weak", lr_rule=rule)
+    assert seen == {
+        "torch": (96, 0.001),
+        "torch#2": (96, 0.001),
+        "torch:ddp:2": (192, pytest.approx(rates[0], rel=1e-15)),
+        "torch:ddp:4": (384, pytest.approx(rates[1], rel=1e-15)),
+    }
+
+
+def test_only_learning_rate_and_batch_size_change_in_weak_scaling():
+    settings = {"contenders": ("torch:ddp:4",), "deterministic": True, "limit_train": 600, "seeds": [3]}
+    (strong,), (weak,) = (run_specs(plan(**settings, scaling=s)) for s in ("strong", "weak"))
+    assert weak == strong.model_copy(update={"batch_size": 512})
+
+
+def test_a_rule_for_the_learning_rate_needs_batches_that_differ():
+    with pytest.raises(ValidationError, match="--lr-rule sqrt goes with --scaling weak: in strong scaling every"):
+        plan(lr_rule="sqrt")
+
+
+def test_weak_batches_beyond_the_data_are_refused_before_anything_starts():
+    settings = {"contenders": REPLICAS, "batch_size": 128, "scaling": "weak"}
+    with pytest.raises(ValidationError, match="torch:ddp:4 batches of 4 times 128 images, more than the 511 training"):
+        plan(**settings, limit_train=511)
+    assert plan(**settings, limit_train=512).limit_train == 512
+
+
+def test_in_native_any_number_of_replicas_divides_a_weak_batch():
+    settings = {"contenders": ("torch:ddp:3",), "tracks": ("native",), "batch_size": 128}
+    with pytest.raises(ValidationError, match="its 3 replicas divide, not 128"):
+        plan(**settings)
+    assert in_force(**settings, scaling="weak") == {"torch:ddp:3": (384, 0.001)}
+
+
 @pytest.mark.parametrize("vary", ["init", "order", "nothing"])
 @pytest.mark.parametrize("tracks", [("native",), ("matched", "native"), ("tuned",)])
 def test_only_in_matched_can_a_part_vary_alone(vary, tracks):
@@ -190,6 +244,8 @@ def test_another_command_commit_or_hour_is_the_same_study():
 OTHERWISE = {
     "epochs was 4, now 5": {"epochs": 5},
     "vary was all, now init": {"vary": "init"},
+    "scaling was strong, now weak": {"scaling": "weak"},
+    "lr_rule was none, now linear; scaling was strong, now weak": {"scaling": "weak", "lr_rule": "linear"},
     "contenders was keras torch, now keras keras#2": {"contenders": ("keras", "keras#2")},
     "contenders was keras torch, now torch": {"contenders": ("torch",)},
     "tracks was matched, now matched,native": {"tracks": ("matched", "native")},

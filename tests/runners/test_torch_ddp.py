@@ -14,19 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runners import torch_ddp
 from runners.spec import Adam, RunSpec, Sgd
-from tests.runners.groups_of_replicas import BREAKS
+from tests.runners.groups_of_replicas import BREAKS, SECONDS
 
 ALLOWED = 1e-12
 TESTS = 100
 LONG = {"limit_train": 1251, "batch_size": 25, "epochs": 2, "dtype": "float64"}
-SHORT = LONG | {"limit_train": 76, "epochs": 1}
+SHORT = LONG | {"limit_train": 76, "epochs": 2}
+SHORT_STEPS = 4  # an epoch
 RUNS = {
     "Adam": LONG,
     "SGD": LONG | {"optimizer": Sgd(learning_rate=0.125)},
     # So fast that the test loss soon rises: every decision of the callbacks is taken.
     "callbacks": SHORT | {"epochs": 6, "optimizer": Adam(learning_rate=0.03), "reduce_lr": 1, "early_stopping": 2},
     "short": SHORT,
+    "one epoch": SHORT | {"epochs": 1},
 }
 
 
@@ -121,6 +124,30 @@ def test_only_the_first_replica_writes_and_the_record_knows_the_group(left, repl
 def test_a_break_of_weighting_splitting_or_evaluation_is_seen(left, broken, shows_in, replicas):
     alone, wrong = left[1]["short"][0], left[replicas][broken][0]
     assert apart(alone, wrong)[shows_in] > 1000 * ALLOWED
+
+
+def test_only_several_replicas_wait_and_only_after_the_first_epoch_is_it_told(left):
+    assert [left[1][run][0]["outcome"].communication_share for run in RUNS] == [None] * len(RUNS)
+    for replicas in (2, 3):
+        for run in RUNS:
+            shares = {side["outcome"].communication_share for side in left[replicas][run]}
+            assert len(shares) == 1, "all replicas report what all of them waited"
+            assert shares == {None} if run == "one epoch" else 0 < shares.pop() < 1
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_waiting_for_a_slow_replica_is_communication(left, replicas):
+    """All but the first wait as long as it sleeps; some allowance for how unevenly a busy machine computes."""
+    sides = [side["outcome"] for side in left[replicas]["the first is slow"]]
+    trained = sum(side.epochs[-1].train_seconds for side in sides)
+    waited = (replicas - 1) * SHORT_STEPS * SECONDS
+    assert 0.7 * waited < sides[0].communication_share * trained < trained
+
+
+@pytest.mark.parametrize("every", [1, 7, 10, 100])
+def test_the_steps_that_were_timed_are_the_first_ten_and_then_every_so_many(every):
+    timed = [step for step in range(1, 350) if step <= 10 or step % every == 0]
+    assert [torch_ddp.steps_timed(step, every) for step in timed] == list(range(1, len(timed) + 1))
 
 
 def test_a_contender_of_two_replicas_does_not_train_alone(torch_runner):

@@ -54,6 +54,10 @@ BAD_COMMANDS = [
     (("torch",) * 100, "'torch#100' does not end in # and the number of a copy, from 2 to 99"),
     (("--vary", "weights"), "unknown --vary 'weights': choose from all, init, order, nothing"),
     (("--vary", "init", "--track", "native"), "--vary init goes with --track matched alone, not native: elsewhere"),
+    (("--scaling", "huge"), "unknown --scaling 'huge': choose from strong, weak"),
+    (("--scaling", "weak", "--lr-rule", "cubic"), "unknown --lr-rule 'cubic': choose from none, linear, sqrt"),
+    (("--lr-rule", "linear"), "--lr-rule linear goes with --scaling weak: in strong scaling every contender has"),
+    (("torch:ddp:2", "--scaling", "weak", "--limit-train", "200"), "of 2 times 128 images, more than the 200 training"),
     (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
     (("keras:mirrored:2",), "'keras:mirrored:2': the strategy mirrored is not available yet; choose from keras, torch"),
     (
