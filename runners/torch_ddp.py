@@ -119,6 +119,8 @@ def waited(model: nn.Module) -> Waited:
         return Waited(0, 0.0)
     told = model._get_ddp_logging_data()
     steps = steps_timed(told["iteration"], _timed_every(model))
+    if steps == 0:  # a step is read off at the beginning of the next one
+        return Waited(0, 0.0)
     nanoseconds = told["avg_backward_comm_time"] - told["avg_backward_compute_comm_overlap_time"]
     return Waited(steps, steps * nanoseconds / 1e9)
 
