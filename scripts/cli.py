@@ -49,10 +49,22 @@ Checkpoint = Annotated[bool, typer.Option(help="keep the best weights of each ru
 Deterministic = Annotated[bool, typer.Option(help="ask the frameworks for deterministic kernels")]
 DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion-MNIST .gz files")]
 
+AsJson = Annotated[
+    bool, typer.Option("--json", help="print the verdicts as one JSON document; all else goes to standard error")
+]
+FailIfDifferent = Annotated[
+    bool,
+    typer.Option(
+        "--fail-if-different",
+        help="exit 1 if the verdict on test accuracy is better or different for any two contenders on any track; "
+        "equivalent, inconclusive and too few seeds do not count",
+    ),
+]
+
 PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
 MAX_SEEDS = 100_000
 BUILT_STRATEGIES = ("single", "ddp")
-BAD_INPUT, RUNS_FAILED, INTERRUPTED = 2, 1, 130
+BAD_INPUT, RUNS_FAILED, DIFFERENT, INTERRUPTED = 2, 1, 1, 130
 
 
 def run_app(command: Callable[..., Any]) -> None:
@@ -95,6 +107,11 @@ def sentence_of(error: ValidationError) -> str:
 def stdout_console() -> Console:
     """Writes to the real standard output, whatever is redirected later."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def console_beside(as_json: bool) -> Console:
+    """Where people read: standard output, or standard error where that is for the JSON document."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH) if as_json else stdout_console()
 
 
 def contender(text: str) -> Contender:

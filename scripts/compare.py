@@ -23,6 +23,7 @@ from runners.progress import Progress
 from runners.record import RunRecord, RunResult
 from runners.report.audit import summary
 from runners.report.build import build
+from runners.report.document import to_json
 from runners.report.screen import show
 from runners.run import run
 from runners.spec import Adam, RunSpec
@@ -82,11 +83,14 @@ def compare(
     retry_failed: RetryFailed = False,
     allow_unmatched: AllowUnmatched = False,
     wait_for_nodes: WaitForNodes = 0,
+    as_json: cli.AsJson = False,
+    fail_if_different: cli.FailIfDifferent = False,
     data_dir: cli.DataDir = None,
 ) -> None:
     """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
 
-    Exits 0 when all runs ended well, 1 when some failed, 2 on bad input, 130 when interrupted.
+    Exits 0 when all runs ended well, 1 when some failed (or, if so asked, contenders differ), 2 on bad input, 130 when
+    interrupted.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with cli.exit_codes():
@@ -110,7 +114,7 @@ def compare(
             deterministic=deterministic,
         )
         store.prepare(out)
-        console = cli.stdout_console()
+        console = cli.console_beside(as_json)
         with store.lock(out) as died:
             if died:
                 console.print(f"Taking {out} over from {died}, which died without letting go of it.", markup=False)
@@ -119,6 +123,10 @@ def compare(
             do_missing_runs(out, plan, wanted_device, address, data, console, permissions)
             report = build(out)
         show(report, console)
+        if as_json:
+            print(to_json(report))
+    if fail_if_different and report.differs:
+        raise SystemExit(cli.DIFFERENT)
     raise SystemExit(cli.RUNS_FAILED if report.unsuccessful else 0)
 
 

@@ -6,14 +6,23 @@ from typing import Annotated
 import typer
 
 from runners.report.build import build
+from runners.report.document import to_json
 from runners.report.screen import show
 from scripts import cli
 
 
-def report(results: Annotated[Path, typer.Argument(help="the --out folder of scripts/compare.py")]) -> None:
-    """Rebuild the tables, plots and report.html of RESULTS. Needs no framework, no Ray and no data."""
+def report(
+    results: Annotated[Path, typer.Argument(help="the --out folder of scripts/compare.py")],
+    as_json: cli.AsJson = False,
+    fail_if_different: cli.FailIfDifferent = False,
+) -> None:
+    """Rebuild the tables, plots, report.html and report.md of RESULTS. Needs no framework, no Ray and no data."""
     with cli.exit_codes():
-        show(build(results), cli.stdout_console())
+        made = build(results)
+        show(made, cli.console_beside(as_json))
+        if as_json:
+            print(to_json(made))
+    raise SystemExit(cli.DIFFERENT if fail_if_different and made.differs else 0)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,17 @@ from runners import divergence, store
 from runners.audit import Audit
 from runners.divergence import Divergence
 from runners.record import RunRecord
-from runners.report import page, plots, tables
+from runners.report import markdown, page, tables
 from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
 from runners.report.control import control_sentences
 from runners.report.defaults_worth import defaults_table
-from runners.report.divergence import divergence_table, draw_divergence
+from runners.report.divergence import divergence_table
+from runners.report.gallery import draw_all
+from runners.report.headline import Answer, answers
 from runners.report.notices import audit_notices, notices
+from runners.report.plots import Plot
 from runners.report.scaling import scaling_table
-from runners.report.scaling_plot import draw_scaling
 from runners.report.variance import variance_table
 from runners.study import Study
 
@@ -42,12 +44,18 @@ class Report:
     scaling: pd.DataFrame
     control: tuple[str, ...]
     notices: tuple[str, ...]
-    plots: tuple[Path, ...]
+    plots: tuple[Plot, ...]
+    answers: tuple[Answer, ...]
 
     @property
     def unsuccessful(self) -> tuple[RunRecord, ...]:
         """The runs that ended any other way than completed."""
         return tuple(record for record in self.records if record.status != "completed")
+
+    @property
+    def differs(self) -> bool:
+        """Whether, by the verdict on the primary metric, any two contenders differ."""
+        return any(answer.primary and answer.differs for answer in self.answers)
 
     @property
     def page(self) -> Path:
@@ -76,16 +84,14 @@ def build(folder: Path) -> Report:
     for name, table in made.items():
         tables.write(table, folder / "tables", name)
     shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
-    completed = epochs[epochs["run_id"].isin(runs.loc[runs["status"] == "completed", "run_id"])]
-    drawn = plots.draw_all(completed, tables.clocks_table(records), folder / "plots")
+    parting = divergence.read(folder)
+    clocks = tables.clocks_table(records)
     scaling = scaling_table(runs, study.plan)
     if len(scaling):
         tables.write(scaling, folder / "tables", "scaling")
-        drawn += draw_scaling(scaling, folder / "plots")
-    parting = divergence.read(folder)
+    drawn = draw_all(study.plan, runs, epochs, clocks, made["comparisons"], scaling, parting, folder / "plots")
     if parting:
         tables.write(divergence_table(parting), folder / "tables", "divergence")
-        drawn.append(draw_divergence(parting, folder / "plots"))
     report = Report(
         folder,
         study,
@@ -104,6 +110,8 @@ def build(folder: Path) -> Report:
             audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable, unpredicted)
         ),
         tuple(drawn),
+        answers(made["comparisons"], runs, study.plan),
     )
     store.write_atomically(report.page, page.render(report).encode())
+    store.write_atomically(folder / "report.md", markdown.render(report).encode())
     return report

@@ -6,13 +6,12 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from runners.divergence import PARTED, Divergence, Line
-from runners.report.plots import COLOURS, COMPACT, STYLE, save
+from runners.report.plots import COLOURS, INK, MUTED, STYLE, Plot, legend_below, new_figure, save
 
 SMALLEST = 1e-17  # drawn for a distance of zero, which a logarithmic axis does not have
-BETWEEN = "#000000"  # no one framework's colour
+BETWEEN = INK  # no one framework's colour
 COLUMNS = ["a", "b", "precision", "step", "distance"]
 HEADING = ("held against each other", "precision", "after 1 step", "after 20", "at the end", "0.1 % apart at")
 
@@ -72,23 +71,28 @@ def _when(step: float) -> str:
 
 
 def draw_divergence(found: Divergence, folder: Path) -> Path:
-    """Draw the plot; returns the PNG file, with an SVG beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Draw the plot alone; returns the PNG file."""
     with mpl.rc_context(STYLE):
-        return save(divergence_plot(found), folder / "divergence.png")
+        return save(divergence_plot(found), folder)
 
 
-def divergence_plot(found: Divergence) -> Figure:
+def divergence_plot(found: Divergence) -> Plot:
     """Relative distance of the weights by step, both axes logarithmic."""
-    figure = Figure(figsize=(4, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_figure(4.2)
     for line in found.lines:
         drawn = np.maximum(line.distances, SMALLEST)
         colour = COLOURS[line.framework] if line.framework else BETWEEN
         dash = "-" if line.precision == "float32" else "--"
         axes.plot(found.steps, drawn, color=colour, linestyle=dash, label=f"{line.a} / {line.b}, {line.precision}")
-    axes.axhline(PARTED, color="grey", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="training step", ylabel="relative distance of the weights")
+    axes.axhline(PARTED, color=MUTED, linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlabel="training step", ylabel="relative distance of the weights (fraction)")
     axes.set_ylim(bottom=SMALLEST)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1, **COMPACT)
-    return figure
+    legend_below(figure, [axes], 1)
+    caption = (
+        "How trainings part: how far apart the weights of two trainings are after each step, relative to how large they"
+        f" are. Two frameworks, and each framework against itself with other threads; the grey line is"
+        f" {100 * PARTED:g} %."
+    )
+    return Plot(
+        "divergence", caption, f"How trainings part. {' '.join(sentences(found))}", figure, divergence_table(found)
+    )

@@ -12,6 +12,8 @@ from runners.report.wording import HELD_FIXED, SOURCES
 from runners.store import Unreadable
 from runners.study import Plan, run_specs, settings_of
 
+NAMED = 10  # run ids in one notice
+
 
 def notices(
     plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unreadable], unpredicted: Sequence[Unreadable] = ()
@@ -53,6 +55,12 @@ def audit_notices(folder: Path, plan: Plan, records: Sequence[RunRecord], audit:
     return [f"Runs on {', '.join(elsewhere)} were not audited there; {advice}"] if elsewhere else []
 
 
+def named(ids: Sequence[str]) -> str:
+    """The first of them, and how many more: a large study may have thousands."""
+    more = len(ids) - NAMED
+    return ", ".join(ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _missing(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
     absent = len(run_specs(plan)) - len(records)
     return [f"{absent} run(s) of the plan have no record yet; repeat the command to do them."] if absent else []
@@ -67,12 +75,12 @@ def _not_completed(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
     ):
         ids = [record.run_id for record in records if record.status == status]
         if ids:
-            found.append(f"{len(ids)} run(s) {status} ({', '.join(ids)}): {advice}")
+            found.append(f"{len(ids)} run(s) {status} ({named(ids)}): {advice}")
     return found
 
 
 def _without_predictions(unpredicted: Sequence[Unreadable]) -> list[str]:
-    files = "; ".join(f"{item.path.name}: {item.reason}" for item in unpredicted)
+    files = named([f"{item.path.name}: {item.reason}" for item in unpredicted])
     advice = "left out of the agreement; delete their records in runs/ and repeat the command to do them again."
     return [f"{len(unpredicted)} completed run(s) without predictions ({files}): {advice}"] if files else []
 
@@ -80,7 +88,7 @@ def _without_predictions(unpredicted: Sequence[Unreadable]) -> list[str]:
 def _retried(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
     ids = [record.run_id for record in records if record.attempts > 1]
     advice = "its times are those of the last attempt alone; see Ray's worker logs for why processes died."
-    return [f"A process died and its run was done anew ({', '.join(ids)}): {advice}"] if ids else []
+    return [f"A process died and its run was done anew ({named(ids)}): {advice}"] if ids else []
 
 
 def _target_unreached(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
@@ -90,7 +98,7 @@ def _target_unreached(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
         return []
     told = f"{len(ids)} of {len(done)} completed run(s) never reached {100 * target:g} % test accuracy"
     advice = "no mean time has them, and in wins they are losses; use a lower --target-accuracy or more --epochs, and "
-    return [f"{told} ({', '.join(ids)}): {advice}another --out."]
+    return [f"{told} ({named(ids)}): {advice}another --out."]
 
 
 def _few_seeds(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
@@ -155,4 +163,4 @@ def _unusual_times(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
             flags = outliers([seconds for _, seconds in group])
             found += [run_id for (run_id, _), odd in zip(group, flags, strict=True) if odd]
     advice = "kept in the means; see what else its machine did, and repeat into another --out."
-    return [f"Training time far from its group's ({', '.join(found)}): {advice}"] if found else []
+    return [f"Training time far from its group's ({named(found)}): {advice}"] if found else []

@@ -1,29 +1,35 @@
 """Seconds per epoch against replicas, with what they would be if nothing were lost."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from runners.report.plots import COLOURS, COMPACT, DASHES, STYLE, save
+from runners.report.plots import COLOURS, DASHES, MUTED, Plot, legend_below, new_figure
+from runners.report.verdict import counted
 
 DRAWN = ["epoch_seconds", "epoch_seconds_ci95_low", "epoch_seconds_ci95_high", "ideal_epoch_seconds"]
 COLUMNS = ["framework", "contender", "track", "scaling", "replicas", "n", *DRAWN]
 
 
-def draw_scaling(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw the scaling table as PNG and SVG, with what is drawn as CSV beside them; nothing without completed runs."""
+def scaling_plot(table: pd.DataFrame) -> Plot | None:
+    """The scaling table drawn; None without completed runs."""
     points = scaling_points(table)
     if points.empty:
-        return []
-    folder.mkdir(parents=True, exist_ok=True)
-    points.to_csv(folder / "scaling.csv", index=False)
-    with mpl.rc_context(STYLE):
-        return [save(scaling_figure(points), folder / "scaling.png")]
+        return None
+    caption = (
+        "Training seconds per epoch against replicas, with 95 % t intervals over seeds, and what they would be if"
+        " nothing were lost."
+    )
+    alt = "; ".join(
+        f"{name}: {row.epoch_seconds:.1f} s with {counted(int(str(row.replicas)), 'replica')}"
+        for name, rows in _lines(points)
+        for row in rows.itertuples()
+    )
+    return Plot("scaling", caption, f"Training seconds per epoch. {alt}.", scaling_figure(points), points)
 
 
 def scaling_points(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,8 +46,7 @@ def scaling_points(table: pd.DataFrame) -> pd.DataFrame:
 
 def scaling_figure(points: pd.DataFrame) -> Figure:
     """A line a framework, track and strategy, with 95 % t intervals, and the ideal beside each framework's."""
-    figure = Figure(figsize=(4, 3.4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = new_figure(3.4)
     for index, (name, rows) in enumerate(_lines(points)):
         colour, dash = COLOURS[rows["framework"].iloc[0]], DASHES[index % len(DASHES)]
         ends = rows[["epoch_seconds_ci95_low", "epoch_seconds_ci95_high"]].to_numpy().T
@@ -57,7 +62,7 @@ def scaling_figure(points: pd.DataFrame) -> Figure:
             label=name,
         )
         _draw_ideal(axes, rows)
-    axes.plot([], [], color="grey", linestyle=":", label="ideal: 1/N of the first")
+    axes.plot([], [], color=MUTED, linestyle=":", label="ideal: 1/N of the first")
     replicas = sorted(set(points["replicas"]))
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(replicas))
@@ -65,15 +70,15 @@ def scaling_figure(points: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_ylim(bottom=0)
     axes.set(xlabel="replicas", ylabel="training seconds per epoch")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, **COMPACT)
+    legend_below(figure, [axes], 2)
     return figure
 
 
-def _draw_ideal(axes: mpl.axes.Axes, rows: pd.DataFrame) -> None:
+def _draw_ideal(axes: Axes, rows: pd.DataFrame) -> None:
     first, last = rows["replicas"].iloc[0], rows["replicas"].iloc[-1]
     if first < last and not np.isnan(rows["ideal_epoch_seconds"].iloc[0]):
         along = np.geomspace(first, last)
-        axes.plot(along, rows["ideal_epoch_seconds"].iloc[0] * first / along, color="grey", linestyle=":", linewidth=1)
+        axes.plot(along, rows["ideal_epoch_seconds"].iloc[0] * first / along, color=MUTED, linestyle=":", linewidth=1)
 
 
 def _lines(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

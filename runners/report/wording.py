@@ -21,6 +21,9 @@ HELD_FIXED: dict[Vary, str] = {
     "nothing": "initial weights and batch order",
 }
 EXACTLY_ZERO = "An SD of exactly 0 is no rounding: in that metric every run came out the same to the last bit."
+COMPARED = (
+    *("difference", "ci95_low", "ci95_high", "ci90_low", "ci90_high", "margin", "p_difference", "p_equivalence"),
+)
 # Heading, column of the summary table, decimals.
 MEANS = (
     ("test accuracy", "test_accuracy", 4),
@@ -40,6 +43,19 @@ def summary_grid(summary: pd.DataFrame) -> list[tuple[str, ...]]:
     runs = ("runs", *(_runs(group) for group in groups))
     rows = [(label, *(_mean_and_sd(group, column, digits) for group in groups)) for label, column, digits in MEANS]
     return [heading, runs, *rows]
+
+
+def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The same turned over, for a page that sorts: a row a contender and track."""
+    heading, *rows = zip(*summary_grid(summary), strict=True)
+    return [("contender and track", *heading[1:]), *rows]
+
+
+def comparison_grid(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The comparisons table for reading: a heading row, then its rows."""
+    heading = ("metric", "track", "contenders", "verdict", "runs", "paired", "difference", "95 % interval")
+    tests = ("90 % interval", "margin", "p of a difference", "p of equivalence", "wins of the first")
+    return [(*heading, *tests), *(_comparison_cells(row) for row in comparisons.to_dict("records"))]
 
 
 def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str]]:
@@ -78,6 +94,27 @@ def _agreement_cells(row: dict[Any, Any]) -> tuple[str, ...]:
     contenders = " and ".join(dict.fromkeys([row["a"], row["b"]]))
     mean = share(row["mean"]) if isnan(row["sd"]) else f"{100 * row['mean']:.2f} ± {share(row['sd'])}"
     return (row["track"], contenders, row["what"], str(row["n"]), mean, share(row["low"]), share(row["high"]))
+
+
+def _comparison_cells(row: dict[Any, Any]) -> tuple[str, ...]:
+    is_ratio = row["margin"] > 1  # margins of differences are fractions
+    unit = "%" if is_ratio else "points"
+
+    def told(*values: float) -> str:
+        shown = [f"{100 * (value - is_ratio):z.2f}" for value in values if not isnan(value)]
+        if not shown:
+            return ABSENT
+        return f"{shown[0]} {unit}" if len(values) == 1 else f"[{', '.join(shown)}]"
+
+    values = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in COMPARED}
+    return (
+        *(row["metric"].replace("_", " "), row["track"], f"{row['a']} against {row['b']}", row["verdict"]),
+        *(str(row["n"]), "yes" if row["paired"] else "no", told(values["difference"])),
+        *(told(values[f"ci{level}_low"], values[f"ci{level}_high"]) for level in (95, 90)),
+        told(values["margin"]),
+        *(ABSENT if isnan(values[p]) else f"{values[p]:.2g}" for p in ("p_difference", "p_equivalence")),
+        ABSENT if pd.isna(row["wins"]) else str(row["wins"]),
+    )
 
 
 def _runs(group: dict[Any, Any]) -> str:

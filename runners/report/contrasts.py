@@ -1,0 +1,186 @@
+"""Plots of differences: all comparisons against their margins, and the pairs of runs that one seed makes."""
+
+from math import expm1, log
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from runners.report.comparisons import pairs_by_seed
+from runners.report.plots import INK, MUTED, WIDTH_INCHES, Plot, legend_below, looks, new_figure
+from runners.report.verdict import Metric
+
+SEEDS_AS_DOTS = 40  # more rows than that are not legible
+BINS = 40
+FOREST_COLUMNS = [
+    "metric",
+    "track",
+    "a",
+    "b",
+    "unit",
+    "difference",
+    *("ci95_low", "ci95_high", "ci90_low", "ci90_high"),
+]
+INTERVALS = ("difference", "ci95_low", "ci95_high", "ci90_low", "ci90_high")
+
+
+def forest(comparisons: pd.DataFrame, metrics: tuple[Metric, ...]) -> Plot | None:
+    """Every comparison's difference with its intervals, one pair of axes a metric; None if nothing was compared."""
+    data = forest_table(comparisons, metrics)
+    if data.empty:
+        return None
+    shown = [metric for metric in metrics if (data["metric"] == metric.name).any()]
+    rows = [int((data["metric"] == metric.name).sum()) for metric in shown]
+    figure = Figure(figsize=(WIDTH_INCHES, 0.5 + sum(0.85 + 0.36 * n for n in rows)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=[n + 1 for n in rows])[:, 0]
+    for axes, metric in zip(panels, shown, strict=True):
+        _forest_panel(axes, data[data["metric"] == metric.name], metric)
+    legend_below(figure, panels, 3)
+    caption = (
+        "Differences with their intervals, against the margins declared before the first run (shaded). An interval"
+        " wholly inside the shading shows equivalence, one wholly outside it a difference that matters; anything else"
+        " leaves something open. Equivalence is judged by the thick 90 % interval, a difference by the thin 95 % one."
+    )
+    return Plot("differences", caption, _forest_alt(data, shown), figure, data)
+
+
+def forest_table(comparisons: pd.DataFrame, metrics: tuple[Metric, ...]) -> pd.DataFrame:
+    """What the forest plot draws: differences in percentage points, ratios as the per cent by which a exceeds b."""
+    ratio = {metric.name: metric.ratio for metric in metrics}
+    rows = comparisons[comparisons["difference"].notna()].copy()
+    of_ratio = rows["metric"].map(ratio).astype(bool)
+    for column in (*INTERVALS, "margin"):
+        values = rows[column].astype(float)
+        rows[column] = 100 * (values - of_ratio)
+    rows["unit"] = np.where(of_ratio, "%", "percentage points")
+    finite = np.isfinite(rows[list(INTERVALS)].astype(float).fillna(0).to_numpy()).all(
+        axis=1
+    )  # two wild runs reach to infinity
+    return rows.loc[finite, [*FOREST_COLUMNS, "margin"]].reset_index(drop=True)
+
+
+def _forest_panel(axes: Axes, rows: pd.DataFrame, metric: Metric) -> None:
+    margin = float(rows["margin"].iloc[0])
+    low = 100 * expm1(-log(metric.margin)) if metric.ratio else -margin
+    axes.axvspan(low, margin, color=MUTED, alpha=0.18, linewidth=0, label="within the margin")
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    names, several_tracks = [], len(set(rows["track"])) > 1
+    for place, row in enumerate(rows.to_dict("records")):
+        axes.plot([row["ci95_low"], row["ci95_high"]], [place] * 2, color=INK, linewidth=1)
+        axes.plot([row["ci90_low"], row["ci90_high"]], [place] * 2, color=INK, linewidth=3, solid_capstyle="butt")
+        axes.plot([row["difference"]], [place], "o", color=INK, markersize=6)
+        name = _pair(row["a"], row["b"], metric)
+        names.append(f"{name}\n{row['track']}" if several_tracks else name)
+    axes.plot([], [], "o-", color=INK, linewidth=1, label="mean, 95 %")
+    axes.plot([], [], color=INK, linewidth=3, label="90 % interval")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    reach = np.nanmax(np.abs([*rows[list(INTERVALS)].to_numpy(float).ravel(), low, margin]))
+    axes.set_xlim(-1.1 * reach, 1.1 * reach)
+    axes.set_title(metric.label)
+    axes.set_xlabel(f"difference ({rows['unit'].iloc[0]})")
+
+
+def _pair(a: str, b: str, metric: Metric) -> str:
+    return f"{a} {'/' if metric.ratio else '-'} {b}"
+
+
+def _forest_alt(data: pd.DataFrame, metrics: list[Metric]) -> str:
+    labels = {metric.name: metric.label for metric in metrics}
+    told = []
+    for row in data.to_dict("records"):
+        interval = (
+            "" if np.isnan(row["ci95_low"]) else f", 95 % interval {row['ci95_low']:.2f} to {row['ci95_high']:.2f}"
+        )
+        told.append(
+            f"{labels[row['metric']]}, {row['track']}, {row['a']} against {row['b']}: {row['difference']:.2f}"
+            f" {row['unit']}{interval}, margin {row['margin']:g}"
+        )
+    return f"Differences against their margins. {'; '.join(told)}."
+
+
+def paired_runs(runs: pd.DataFrame, metric: Metric, label: str) -> Plot | None:
+    """What each seed gave each contender, on the track that pairs by seed; None if it has no pair.
+
+    Up to 40 seeds it is a row a seed; beyond, a histogram of the pairs' differences for each two contenders.
+    """
+    values = paired_table(runs, metric)
+    if values.shape[1] < 2 or len(values) == 0:
+        return None
+    if len(values) > SEEDS_AS_DOTS:
+        return _histograms(values, metric)
+    data = values.reset_index().melt("seed", var_name="contender", value_name=metric.name)
+    data.insert(1, "track", "matched")
+    return Plot(f"pairs_{metric.name}", *_dots(data, metric, label), data)
+
+
+def paired_table(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Values by seed (rows) and contender (columns), of the seeds that every contender completed."""
+    completed = runs[(runs["status"] == "completed") & runs["track"].map(pairs_by_seed)]
+    table = completed.pivot_table(index="seed", columns="contender", values=metric.name).astype(float)
+    named = [name for name in dict.fromkeys(completed["contender"]) if name in table]
+    return table[named].dropna()
+
+
+def _dots(data: pd.DataFrame, metric: Metric, label: str) -> tuple[str, str, Figure]:
+    seeds = list(dict.fromkeys(data["seed"]))
+    figure, axes = new_figure(1.4 + 0.19 * len(seeds))
+    places = data["seed"].map({seed: place for place, seed in enumerate(seeds)})
+    ends = data.groupby("seed", sort=False)[metric.name].agg(["min", "max"])
+    axes.hlines(range(len(seeds)), ends["min"], ends["max"], color=MUTED, linewidth=1, zorder=1)
+    for (contender, _), look in looks(data).items():
+        of_it = data["contender"] == contender
+        axes.scatter(
+            data.loc[of_it, metric.name], places[of_it], color=look.colour, marker=look.marker, s=26, label=look.name
+        )
+    axes.set_yticks(range(len(seeds)), map(str, seeds))
+    axes.set_ylim(len(seeds) - 0.5, -0.5)
+    axes.set(xlabel=label, ylabel="seed (a pair of runs each)")
+    legend_below(figure, [axes], 3)
+    caption = (
+        f"{metric.label}, seed by seed. The dots that a line joins are runs of one seed: the same initial weights and"
+        " the same batches. What a comparison judges is the lengths of these lines, and whether they point one way."
+    )
+    means = data.groupby("contender", sort=False)[metric.name].mean()
+    told = "; ".join(f"{name} {mean:.4g} on average" for name, mean in means.items())
+    return caption, f"{metric.label} of {len(seeds)} seeds, a dot for each contender: {told}.", figure
+
+
+def _histograms(values: pd.DataFrame, metric: Metric) -> Plot:
+    first, *others = values.columns
+    unit = "%" if metric.ratio else "percentage points"
+    rows: list[dict[str, Any]] = []
+    for other in others:
+        a, b = values[first], values[other]
+        counts, edges = np.histogram(100 * (a / b - 1) if metric.ratio else 100 * (a - b), bins=BINS)
+        rows += [
+            {"a": first, "b": other, "unit": unit, "from": low, "to": high, "pairs": count}
+            for low, high, count in zip(edges, edges[1:], counts, strict=False)
+        ]
+    data = pd.DataFrame(rows)
+    figure, axes = new_figure(3)
+    for other in others:
+        bins = data[data["b"] == other]
+        look = looks(pd.DataFrame({"contender": [other], "track": ["matched"]}))[other, "matched"]
+        axes.stairs(
+            bins["pairs"],
+            [*bins["from"], bins["to"].iloc[-1]],
+            fill=True,
+            alpha=0.5,
+            color=look.colour,
+            label=_pair(first, other, metric),
+        )
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set(xlabel=f"difference within a seed ({unit})", ylabel="seeds (count)")
+    legend_below(figure, [axes], 2)
+    caption = (
+        f"{metric.label}: how far the two runs of one seed are apart, over {len(values):,} seeds. More than"
+        f" {SEEDS_AS_DOTS} seeds are drawn as a histogram."
+    )
+    alt = (
+        f"Histogram of the differences of {metric.label.lower()} within {len(values):,} seeds, first contender {first}."
+    )
+    return Plot(f"pairs_{metric.name}", caption, alt, figure, data)

@@ -1,0 +1,121 @@
+"""The verdicts for a newcomer: each a short answer, a sentence with its numbers, and what would change it."""
+
+from dataclasses import dataclass
+from math import expm1
+
+import pandas as pd
+
+from runners.report.comparisons import declared_metrics, sides
+from runners.report.statistics import Comparison, Interval, runs_needed
+from runners.report.verdict import SEEDS_FOR_A_VERDICT, Kind, Metric, amount, comparative, compare
+from runners.report.wording import HELD_FIXED, labelled_sentences
+from runners.study import Plan
+
+DIFFERENT: tuple[Kind, ...] = ("better", "different")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the runs say of two contenders on one metric."""
+
+    track: str  # as it may be called: "not matched" where the parity audit failed
+    a: str
+    b: str
+    metric: str
+    primary: bool
+    kind: Kind
+    short: str
+    told: str
+    change: str  # what would change it
+
+    @property
+    def differs(self) -> bool:
+        """Whether the verdict is that the two differ: by more than the margin, or by how much is open."""
+        return self.kind in DIFFERENT
+
+
+def answers(comparisons: pd.DataFrame, runs: pd.DataFrame, plan: Plan) -> tuple[Answer, ...]:
+    """One for each row of the comparisons table, in its order."""
+    metrics = {metric.name: metric for metric in declared_metrics(plan)}
+    groups = {key: group.set_index("seed") for key, group in runs.groupby(["track", "contender"])}
+    none = runs.iloc[:0].set_index("seed")
+    told = zip(comparisons.to_dict("records"), labelled_sentences(comparisons), strict=True)
+    found = []
+    for row, (track, sentence) in told:
+        metric = metrics[row["metric"]]
+        of_a, of_b = (groups.get((row["track"], name), none) for name in (row["a"], row["b"]))
+        comparison = compare(metric, *sides(metric, of_a, of_b, paired=row["paired"]), paired=row["paired"])
+        words = _words(row["verdict"], comparison, row["a"], row["b"], metric, sentence)
+        found.append(Answer(track, row["a"], row["b"], metric.name, metric.primary, row["verdict"], *words))
+    if plan.vary == "all":
+        return tuple(found)
+    fixed = f" Every run had the {HELD_FIXED[plan.vary]} of seed {plan.seeds[0]}."
+    return tuple(Answer(**{**vars(answer), "told": answer.told + fixed}) for answer in found)
+
+
+def _words(kind: Kind, found: Comparison, a: str, b: str, metric: Metric, sentence: str) -> tuple[str, str, str]:
+    """The short answer, the sentence with its numbers, and what would change them."""
+    logs = found.additive()
+    if kind == "descriptive" or logs.difference is None or logs.ci95 is None or logs.ci90 is None:
+        return _too_little(found, metric, sentence)
+    larger, smaller = (a, b) if logs.difference >= 0 else (b, a)
+    ci95, ci90 = (ci if logs.difference >= 0 else (-ci[1], -ci[0]) for ci in (logs.ci95, logs.ci90))
+    mean, margin = _mean(found, larger, smaller, metric), _size(logs.margin, metric)
+    if kind == "equivalent":
+        return (
+            f"{metric.label}: the same for practical purposes.",
+            f"{mean} {_between(90, ci90, metric)}: smaller than {margin}, which was declared to matter.",
+            f"It would change if differences below {_size(max(-ci90[0], ci90[1]), metric)} mattered to you.",
+        )
+    if kind == "better":
+        return (
+            f"{metric.label}: {larger if metric.higher_is_better else smaller} is better.",
+            f"{mean} {_between(95, ci95, metric)}: larger than {margin}, which was declared to matter.",
+            f"It would change if only differences above {_size(max(ci95[0], -ci95[1]), metric)} mattered to you.",
+        )
+    told = f"{mean} {_between(95, ci95, metric)}. What was declared to matter is {margin}."
+    if kind == "different":
+        return (
+            f"{metric.label}: they differ, but by enough to matter is open.",
+            told,
+            f"More seeds would narrow the interval until it lies on one side of {margin}.",
+        )
+    return f"{metric.label}: not settled by these runs.", told, _more_seeds(found)
+
+
+def _too_little(found: Comparison, metric: Metric, sentence: str) -> tuple[str, str, str]:
+    reason = sentence.removeprefix(f"{metric.label}: descriptive only, ")
+    if found.n < SEEDS_FOR_A_VERDICT:
+        change = f"The same command with --seeds {SEEDS_FOR_A_VERDICT} or more would give one."
+    else:
+        change = "A target that every run reaches would give one: a lower --target-accuracy, or more --epochs."
+    return f"{metric.label}: too little for a verdict.", reason[:1].upper() + reason[1:], change
+
+
+def _mean(found: Comparison, larger: str, smaller: str, metric: Metric) -> str:
+    runs = f"{found.n:,} pairs of runs" if found.paired else f"at least {found.n:,} runs each"
+    difference = abs(found.additive().difference or 0)
+    if difference == 0:
+        return f"Over {runs}, {larger} and {smaller} are equal on average."
+    return f"Over {runs}, {larger} is {amount(difference, metric)} {comparative(metric)} on average."
+
+
+def _between(confidence: int, interval: Interval, metric: Metric) -> str:
+    low, high = (amount(end, metric) for end in interval)
+    low = low.removesuffix(" percentage points")
+    return f"With {confidence} % confidence the true difference is between {low} and {high}"
+
+
+def _size(value: float, metric: Metric) -> str:
+    """How large a difference is; of a ratio's logs."""
+    return f"{100 * expm1(value):.3g} %" if metric.ratio else f"{100 * value:.3g} percentage points"
+
+
+def _more_seeds(found: Comparison) -> str:
+    needed = runs_needed(found)
+    told = [
+        f"{number:,} more seeds to show {what}"
+        for number, what in ((needed.difference, "a difference"), (needed.equivalence, "equivalence"))
+        if number is not None
+    ]
+    return f"It would take at least {', or at least '.join(told)}, were mean and spread to stay as they are."

@@ -1,0 +1,59 @@
+"""report.md: the page's words and tables for pull requests, with plots by reference to plots/."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from runners.report.page import title, verdicts
+from runners.report.sections import Section, Table, sections
+
+if TYPE_CHECKING:
+    from runners.report.build import Report
+
+LONGEST = 40  # rows of a table: what a comment on a pull request takes is limited
+
+
+def render(report: "Report") -> str:
+    """The report as GitHub's Markdown."""
+    lines = [f"# {_text(title(report))}", ""]
+    for track, a, b, answers in verdicts(report.answers):
+        lines += [f"## {_text(a)} against {_text(b)}, {track}", ""]
+        lines += [f"- **{_text(each.short)}** {_text(each.told)} {_text(each.change)}" for each in answers]
+        lines.append("")
+    before = [*(f"A/A control: {sentence}" for sentence in report.control), *report.notices]
+    if before:
+        lines += ["## Before you rely on this", "", *(f"- {_text(sentence)}" for sentence in before), ""]
+    for section in sections(report):
+        lines += _section(section)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from (f"## {_text(section.title)}", "")
+    for sentence in section.told:
+        yield from (_text(sentence), "")
+    for table in section.tables:
+        yield from _table(table)
+    for plot in section.plots:
+        yield from (f"![{_text(plot.alt)}](plots/{plot.name}.png)", "", _text(plot.caption), "")
+    for heading, text in section.texts:
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+        yield from (f"### {_text(heading)}", "", fence, text, fence, "")
+    for note in section.notes:
+        yield from (_text(note), "")
+
+
+def _table(table: Table) -> Iterator[str]:
+    heading, *rows = table.grid
+    aligned = ["---" if place < table.words else "---:" for place in range(len(heading))]
+    for cells in (heading, aligned, *rows[:LONGEST]):
+        yield f"| {' | '.join(_text(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+    yield ""
+    if len(rows) > LONGEST:
+        where = f"`tables/{table.file}.csv` has all" if table.file else "report.html has more"
+        yield from (f"The first {LONGEST} of {len(rows):,} rows; {where}.", "")
+
+
+def _text(text: str) -> str:
+    """No tag, and no line of its own."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,31 @@
+"""How the report's numbers are made, in words: each rule beside the module that computes it."""
+
+COMPARISON_NOTES = (
+    "**Difference** is the first contender less the second, in percentage points; of times it is the first over the"
+    " second, less one, in per cent. **Margin**: the smallest difference that matters, declared before the first run.",
+    "**Interval**: were the study repeated many times, so many per cent of such intervals would hold the true"
+    " difference. **p of a difference**: how often runs that do not differ would look at least this different."
+    " **p of equivalence**: how often runs that differ by the margin would look at least this alike.",
+    "**Paired**: the runs of one seed are compared with each other, because they share initial weights and batches."
+    " **Wins**: the seeds in which the first contender came out better; a failed run is a loss.",
+    "**Equivalent**: the 90 % interval lies wholly inside the margin. **Better**: the 95 % interval lies wholly"
+    " beyond it. **Different**: the 95 % interval excludes no difference, but its size against the margin is open."
+    " **Inconclusive**: none of these. **Descriptive**: fewer than 5 seeds, which carry no verdict.",
+)
+METHOD = (
+    "**Verdicts.** Test accuracy is the one primary metric; the p values of the others are corrected for their number"
+    " (Holm 1979). The margins and the rules were fixed before any run. A wide interval is never read as agreement:"
+    " what is neither shown to differ nor shown to be equivalent is inconclusive.",
+    "**Intervals and tests.** Matched runs pair by seed: paired t test and two one-sided tests (Schuirmann 1987)."
+    " Elsewhere nothing pairs: Welch's t test. Times are compared as ratios, by their logarithms. Intervals of means"
+    " are t intervals; a percentile bootstrap covers too little at the few runs that a study has.",
+    "**Curves.** From 8 runs on, a simultaneous 95 % band by the multiplier-t bootstrap (Telschow and Schwartzman"
+    " 2022); below, every run. **Wins** carry an exact (Clopper-Pearson) interval. **Outliers** (more than 14.8"
+    " median absolute deviations from the median) are flagged and never dropped.",
+    "**Runs that did not complete** are in no mean, are counted beside every mean, and are losses among the wins.",
+    "**Sampling error.** 10,000 test images alone leave an uncertainty of about 0.3 percentage points (one standard"
+    " error) at an accuracy of 90 %; paired runs share these images.",
+    "**Variance.** Why one run is not a result: Bouthillier et al. 2021, Accounting for Variance in Machine Learning"
+    " Benchmarks; Jordan 2024, On the Variance of Neural Network Training; Agarwal et al. 2021, Deep RL at the Edge"
+    " of the Statistical Precipice.",
+)
