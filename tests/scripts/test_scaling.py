@@ -25,7 +25,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_records_say_what_was_in_force(study: Path) -> None:
     records = [json.loads(path.read_text()) for path in (study / "runs").glob("*.json")]
     seen = {r["spec"]["contender"]: (r["spec"]["batch_size"], r["epochs"][-1]["learning_rate"]) for r in records}
-    assert seen == {"torch": (128, 0.001), "torch:ddp:2": (256, 0.002)}
+    assert seen == {"torch": (128, pytest.approx(0.001)), "torch:ddp:2": (256, pytest.approx(0.002))}
     assert len({r["init_sha256"] for r in records}) == len({r["order_sha256"] for r in records}) == 1
 
 
