@@ -12,7 +12,7 @@ test: $(READY)  ## every test, in two processes
 lint: $(READY)  ## style, format, types
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
 
-bench: $(READY)  ## the runners against bare scripts of the same recipe, in turn
+bench: $(READY)  ## the runners against bare scripts of the same recipe, in turn; the report of 10,000 records
 	@$(RUN) -m tests.bench $(ARGS)
 
 clean:  ## all that was made here except results/

@@ -10,7 +10,7 @@ COMPARISON_NOTES = (
     " **Wins**: the seeds in which the first contender came out better; a failed run is a loss.",
     "**Equivalent**: the 90 % interval lies wholly inside the margin. **Better**: the 95 % interval lies wholly"
     " beyond it. **Different**: the 95 % interval excludes no difference, but its size against the margin is open."
-    " **Inconclusive**: none of these. **Descriptive**: fewer than 5 seeds, which carry no verdict.",
+    " **Inconclusive**: nothing of all that is shown. **Descriptive**: fewer than 5 seeds, which carry no verdict.",
 )
 METHOD = (
     "**Verdicts.** Test accuracy is the one primary metric; the p values of the others are corrected for their number"

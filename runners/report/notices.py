@@ -55,10 +55,10 @@ def audit_notices(folder: Path, plan: Plan, records: Sequence[RunRecord], audit:
     return [f"Runs on {', '.join(elsewhere)} were not audited there; {advice}"] if elsewhere else []
 
 
-def named(ids: Sequence[str]) -> str:
+def named(ids: Sequence[str], between: str = ", ") -> str:
     """The first of them, and how many more: a large study may have thousands."""
     more = len(ids) - NAMED
-    return ", ".join(ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return between.join(ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _missing(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
@@ -80,7 +80,7 @@ def _not_completed(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
 
 
 def _without_predictions(unpredicted: Sequence[Unreadable]) -> list[str]:
-    files = named([f"{item.path.name}: {item.reason}" for item in unpredicted])
+    files = named([f"{item.path.name}: {item.reason}" for item in unpredicted], between="; ")
     advice = "left out of the agreement; delete their records in runs/ and repeat the command to do them again."
     return [f"{len(unpredicted)} completed run(s) without predictions ({files}): {advice}"] if files else []
 

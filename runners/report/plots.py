@@ -112,6 +112,7 @@ def save(plot: Plot, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{plot.name}.png"
     plot.figure.savefig(path)
+    plot.figure.set_layout_engine("none")  # it is laid out, and stays so in the other file
     svg = io.StringIO()
     plot.figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
     path.with_suffix(".svg").write_text(_for_light_and_dark(svg.getvalue()), encoding="utf-8")

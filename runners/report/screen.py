@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from runners.report.build import Report
 from runners.report.defaults_worth import ON_SCREEN
@@ -19,10 +17,10 @@ def show(report: Report, console: Console) -> None:
     """Print the report."""
     console.print()
     for track, a, b, answers in verdicts(report.answers):
-        console.print(f"{a} against {b}, {track}", markup=False, highlight=False, style="bold")
+        console.print(f"{a} against {b}", markup=False, highlight=False, style="bold")
         for answer in answers:
-            console.print(f"  {answer.short}", markup=False, highlight=False, style="bold" if answer.primary else "")
-            console.print(Padding(Text(f"{answer.told} {answer.change}"), (0, 0, 0, 4)))
+            told = f"[{track}] {answer.short} {answer.told} {answer.change}"
+            console.print(told, markup=False, highlight=False, style="bold" if answer.primary else "")
     for sentence in report.control:
         console.print(f"[A/A control] {sentence}", markup=False, highlight=False)
     for row in report.defaults[report.defaults["metric"].isin(ON_SCREEN)].itertuples():

@@ -64,7 +64,7 @@ def _draw(axes: Axes, group: pd.DataFrame, look: Look, place: int) -> None:
 def _caption(column: str, kinds: set[str]) -> str:
     told = f"{_title(column)} of the runs that completed."
     if RUN in kinds:
-        told += " A dot is a run, moved up or down only so that none hides another."
+        told += " A dot is a run, moved up or down only so that all are seen."
     if QUANTILE in kinds:
         told += " The box holds the middle half of the runs, the bar the median, the line 5 % to 95 %."
     return told

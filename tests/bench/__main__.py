@@ -1,4 +1,7 @@
-"""`make bench`: what the runners cost against bare scripts of the same recipe without Ray, in turn on this machine."""
+"""`make bench`: what the runners cost against bare scripts of the same recipe without Ray, in turn on this machine.
+
+And what the report of a big study costs, which `make bench ARGS=report` tells alone.
+"""
 
 import argparse
 import json
@@ -8,17 +11,22 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from tests.bench import big_report
+
+REPORT = "report"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
     """Print, for each framework, seconds per epoch of both and the ratio of each round."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("frameworks", nargs="*", default=["keras", "torch"])
+    options.add_argument("frameworks", nargs="*", default=["keras", "torch", REPORT], metavar="keras|torch|report")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--epochs", type=int, default=2)
     chosen = options.parse_args()
-    for framework in chosen.frameworks:
+    if REPORT in chosen.frameworks:
+        big_report.measure()
+    for framework in (name for name in chosen.frameworks if name != REPORT):
         for track in ("native", "matched"):
             ratios = []
             for _ in range(chosen.rounds):

@@ -55,7 +55,7 @@ def test_the_folder_holds_what_it_promises(study: Path) -> None:
     assert {path.stem for path in (study / "runs").glob("*.json")} == run_ids
     tables = {f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")}
     assert {path.name for path in (study / "tables").iterdir()} == tables
-    assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg"}
+    assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg", ".csv"}
     assert (study / "report.html").stat().st_size < 5_000_000
     assert audit.read(study).failed == ()
     for run_id in run_ids:
@@ -96,7 +96,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch_and_no_framework_noise(study: Path)
     assert sum("  epoch " in line for line in said.splitlines()) == 8
     assert complained == ""
     assert not {"raylet", "oneDNN", "WARNING", "\x1b"} & set(said.replace("(", " ").split())
-    assert "[matched] Test accuracy: descriptive only" in said
+    assert "[matched] Test accuracy: too little for a verdict." in said
     assert "Parity audit (quick): all 15 checks hold" in said
     assert said.splitlines()[-1].endswith("report.html")
 

@@ -97,7 +97,7 @@ def an_audit(a="keras", b="torch", *, fails=False, plan=None):
     )
 
 
-def _study_folder(folder, contenders=("keras", "torch"), seeds=range(5), *, changed=None, left_out=(), **settings):
+def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, changed=None, left_out=(), **settings):
     """A results folder with a record of every run, save for those `left_out`; `changed` run ids get what they map to.
 
     Each change is the arguments by which `make_record` makes that run otherwise.
@@ -126,18 +126,18 @@ def make_plan():
 
 @pytest.fixture(scope="session")
 def make_study_folder():
-    return _study_folder
+    return make_stub_study
 
 
 @pytest.fixture
 def study_folder(tmp_path):
-    return partial(_study_folder, tmp_path)
+    return partial(make_stub_study, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory):
     """The report of a study with both tracks in which everything went wrong once."""
-    folder = _study_folder(
+    folder = make_stub_study(
         tmp_path_factory.mktemp("everything"),
         tracks=("matched", "native"),
         changed={

@@ -19,7 +19,7 @@ def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
     report = build(study_folder())
     page = report.page.read_text()
     assert "Parity audit (quick): all 2 checks hold" in page
-    assert "<td>gradient</td>" in page
+    assert '<th scope="row">gradient</th>' in page
     assert report.comparisons["paired"].all()
     assert report.notices == ()
 
@@ -97,7 +97,7 @@ def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
     )
     audit.write(folder, an_audit().model_copy(update={"defaults": chosen}))
     page = build(folder).page.read_text()
-    assert "<th>epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>" in page
+    assert '<th scope="row">epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>' in page
     assert "beta 1" not in page
 
 

@@ -1,19 +1,30 @@
+import re
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from PIL import Image
-from scipy import stats
 
-from runners.report import plots
-from runners.report.plots import COLOURS, CURVES, STAGES, draw_all, learning_curves, split_clock
-from runners.report.tables import clocks_table, epochs_table
+from runners.report.comparisons import comparisons_table, declared_metrics
+from runners.report.contrasts import SEEDS_AS_DOTS, forest, paired_runs
+from runners.report.curves import CURVES, QUANTILES, SEED, learning_curves
+from runners.report.gallery import draw_all
+from runners.report.plots import COLOURS, IN_THE_DARK, INK, looks
+from runners.report.spreads import RUNS_AS_DOTS, distribution
+from runners.report.stages import STAGES, split_clock
+from runners.report.statistics import simultaneous_band
+from runners.report.tables import clocks_table, epochs_table, runs_table
 
-NAMES = ["train_loss", "test_loss", "test_accuracy", "seconds_per_epoch", "split_clock"]
-BAND = "pointwise 95 % t interval of the mean"
+ONE_RUN = [
+    *("test_accuracy", "test_loss", "train_loss", "seconds_per_epoch"),
+    *("distribution_test_accuracy", "distribution_train_seconds", "distribution_total_seconds", "split_clock"),
+]
+NAMES = ["differences", *ONE_RUN[:4], "pairs_test_accuracy", "pairs_train_seconds", *ONE_RUN[4:]]
+BAND = ["simultaneous 95 % band", "5 % and 95 % of runs"]
 
 
 def legend(figure):
@@ -21,24 +32,35 @@ def legend(figure):
 
 
 def lines(figure, *, thick):
-    """The runs, or with `thick` their means; what has no points is only there for the legend."""
-    drawn = [line for line in figure.axes[0].get_lines() if len(line.get_xdata())]
+    """The runs or quantiles, or with `thick` the means; what has no points is only there for the legend."""
+    drawn = [line for axes in figure.axes for line in axes.get_lines() if len(line.get_xdata())]
     return [line for line in drawn if (line.get_linewidth() > 1) == thick]
 
 
 def bands(figure):
-    found = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection)]
+    found = [c for axes in figure.axes for c in axes.collections if isinstance(c, PolyCollection)]
     return [band for band in found if len(band.get_paths()) and len(band.get_paths()[0].vertices) > 3]
 
 
 def accuracy_curves(records):
-    return learning_curves(epochs_table(records), "test_accuracy", "test accuracy")
+    return learning_curves(epochs_table(records), "test_accuracy")
 
 
-def test_every_plot_is_there_as_png_and_as_svg(everything):
-    assert [path.stem for path in everything.plots] == NAMES
+def the_metric(make_plan, name):
+    return next(metric for metric in declared_metrics(make_plan()) if metric.name == name)
+
+
+def drawn(make_plan, records, folder):
+    plan, runs = make_plan(), runs_table(records)
+    return draw_all(
+        plan, runs, epochs_table(records), clocks_table(records), comparisons_table(runs, plan), None, folder
+    )
+
+
+def test_every_plot_is_there_as_png_svg_and_csv(everything):
+    assert [plot.name for plot in everything.plots] == NAMES
     files = sorted(path.name for path in (everything.folder / "plots").iterdir())
-    assert files == sorted(f"{name}.{ending}" for name in NAMES for ending in ("png", "svg"))
+    assert files == sorted(f"{name}.{ending}" for name in NAMES for ending in ("png", "svg", "csv"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,134 +72,219 @@ def test_a_png_opens_and_is_800_pixels_wide(everything, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_svg_is_one_and_refers_to_nothing_outside_it(everything, name):
-    root = ElementTree.parse(everything.folder / "plots" / f"{name}.svg").getroot()
+def test_an_svg_is_one_refers_to_nothing_outside_it_and_has_ink_for_the_dark(everything, name):
+    path = everything.folder / "plots" / f"{name}.svg"
+    root = ElementTree.parse(path).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     links = [value for node in root.iter() for key, value in node.attrib.items() if key.endswith("href")]
     assert links
     assert all(link.startswith("#") for link in links)
+    text = path.read_text()
+    assert f'@media (prefers-color-scheme: dark){{[style*="fill: {INK}"]{{fill:{IN_THE_DARK[INK]}!important}}' in text
+    assert re.search(f'style="[^"]*fill: {INK}', text)
+    assert not re.search("(fill|stroke): #(000000|ffffff|262626)", text)  # neither stays black nor covers the page
 
 
-def test_one_run_of_one_epoch_is_drawn(make_record, tmp_path):
-    records, settings = [make_record(epochs=1)], dict(mpl.rcParams)
-    drawn = draw_all(epochs_table(records), clocks_table(records), tmp_path / "plots")
-    assert [path.name for path in drawn] == [f"{name}.png" for name in NAMES]
-    assert all(path.with_suffix(".svg").stat().st_size > 1000 for path in drawn)
+def test_the_csv_holds_what_is_drawn(everything):
+    for plot in everything.plots:
+        table = pd.read_csv(everything.folder / "plots" / f"{plot.name}.csv")
+        pd.testing.assert_frame_equal(table, plot.data.reset_index(drop=True), check_dtype=False)
+        assert len(table) > 0
+
+
+def test_every_axis_says_its_unit(everything):
+    for plot in everything.plots:
+        for axes in plot.figure.axes:
+            named = [label for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
+            assert all(re.search(r"\(.+\)|seconds per", label) for label in named), plot.name
+        assert plot.figure.axes[-1].get_xlabel(), plot.name
+
+
+def test_one_run_of_one_epoch_is_drawn(make_record, make_plan, tmp_path):
+    settings = dict(mpl.rcParams)
+    assert [plot.name for plot in drawn(make_plan, [make_record(epochs=1)], tmp_path)] == ONE_RUN
     assert dict(mpl.rcParams) == settings  # drawing has left matplotlib's own as they were
 
 
-def test_without_a_completed_run_nothing_is_drawn(tmp_path):
-    assert draw_all(epochs_table([]), clocks_table([]), tmp_path / "plots") == []
+def test_without_a_completed_run_nothing_is_drawn(make_plan, tmp_path):
+    assert drawn(make_plan, [], tmp_path / "plots") == []
     assert list((tmp_path / "plots").iterdir()) == []
 
 
-def test_the_legend_says_what_the_band_is_and_of_how_many_runs_the_mean(make_record):
-    records = [make_record(name, seed) for name in ("keras", "torch") for seed in range(3)]
-    figure = accuracy_curves(records[:-1])
-    assert legend(figure) == ["keras, mean of 3", "torch, mean of 2", BAND, "one run each"]
-    assert len(bands(figure)) == 2
-
-
-def test_one_run_has_no_band_and_the_legend_speaks_of_none(make_record):
-    figure = accuracy_curves([make_record("keras"), make_record("torch")])
-    assert legend(figure) == ["keras, mean of 1", "torch, mean of 1", "one run each"]
-    assert bands(figure) == []
-
-
-def test_every_run_is_drawn_thin_and_the_mean_thick(make_record):
-    records = [make_record(seed=seed, epochs=3) for seed in range(4)]
-    figure = accuracy_curves(records)
+def test_below_eight_runs_each_is_drawn_with_their_mean_and_no_band(make_record):
+    records = [make_record(seed=seed, epochs=3) for seed in range(7)]
+    plot = accuracy_curves(records)
     curves = [[row.test_accuracy for row in record.epochs] for record in records]
-    assert sorted(line.get_ydata().tolist() for line in lines(figure, thick=False)) == sorted(curves)
-    (mean,) = lines(figure, thick=True)
+    assert sorted(line.get_ydata().tolist() for line in lines(plot.figure, thick=False)) == sorted(curves)
+    (mean,) = lines(plot.figure, thick=True)
     assert mean.get_xdata().tolist() == [1, 2, 3]
     assert mean.get_ydata() == pytest.approx(np.mean(curves, axis=0))
+    assert bands(plot.figure) == []
+    assert legend(plot.figure) == ["keras, mean of 7", "one run each"]
 
 
-def test_the_band_is_the_t_interval_of_each_epoch(make_record):
-    records = [make_record(seed=seed, epochs=3) for seed in range(4)]
-    (band,) = bands(accuracy_curves(records))
+def test_from_eight_runs_on_there_is_the_simultaneous_band_and_the_quantiles_of_the_runs(make_record):
+    records = [make_record(seed=seed, epochs=3) for seed in range(8)]
+    plot = accuracy_curves(records)
+    curves = np.array([[row.test_accuracy for row in record.epochs] for record in records])
+    _, low, high = simultaneous_band(curves, 0.95, np.random.default_rng(SEED))
+    (band,) = bands(plot.figure)
     corners = band.get_paths()[0].vertices
     for epoch in (1, 2, 3):
-        values = [record.epochs[epoch - 1].test_accuracy for record in records]
-        low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
         at_epoch = corners[corners[:, 0] == epoch, 1]
-        assert (at_epoch.min(), at_epoch.max()) == pytest.approx((low, high))
+        assert (at_epoch.min(), at_epoch.max()) == pytest.approx((low[epoch - 1], high[epoch - 1]))
+    quantiles = [line.get_ydata() for line in lines(plot.figure, thick=False)]
+    assert quantiles == [pytest.approx(np.quantile(curves, q, axis=0)) for q in QUANTILES.values()]
+    assert legend(plot.figure) == ["keras, mean of 8", *BAND]
+    assert "at every epoch at once" in plot.caption
 
 
-def test_mean_and_band_reach_as_far_as_the_shortest_run(make_record):
-    figure = accuracy_curves([make_record(seed=seed, epochs=epochs) for seed, epochs in enumerate((5, 3, 4))])
-    (mean,), (band,) = lines(figure, thick=True), bands(figure)
+def test_a_mean_reaches_as_far_as_the_shortest_run_and_runs_as_far_as_they_went(make_record):
+    figure = accuracy_curves([make_record(seed=seed, epochs=epochs) for seed, epochs in enumerate((5, 3, 4))]).figure
+    (mean,) = lines(figure, thick=True)
     assert mean.get_xdata().tolist() == [1, 2, 3]
-    assert band.get_paths()[0].vertices[:, 0].max() == 3
-    longest = lines(figure, thick=False)[0].get_xdata()[-1]
-    assert longest == 5
+    assert sorted(len(line.get_xdata()) for line in lines(figure, thick=False)) == [3, 4, 5]
+
+
+def test_tracks_have_axes_of_their_own_so_that_bands_do_not_pile_up(make_record):
+    records = [make_record(name, track=track) for name in ("keras", "torch") for track in ("matched", "native")]
+    figure = accuracy_curves(records).figure
+    assert [axes.get_title() for axes in figure.axes] == ["matched", "native"]
+    assert legend(figure)[:2] == ["keras matched, mean of 1", "torch matched, mean of 1"]
+    assert len(accuracy_curves(records[::2]).figure.axes) == 1
 
 
 def test_a_framework_has_one_colour_everywhere(make_record):
     names = ("torch", "keras", "keras:mirrored:2", "keras#2")
     for order in (names, names[::-1]):
-        figure = accuracy_curves([make_record(name, track=track) for track in ("matched", "native") for name in order])
-        for line, text in zip(lines(figure, thick=True), legend(figure), strict=False):
-            assert line.get_color() == COLOURS[text.split()[0].split(":")[0].split("#")[0]]
+        table = epochs_table([make_record(name, track=track) for track in ("matched", "native") for name in order])
+        for (contender, _), look in looks(table).items():
+            assert look.colour == COLOURS[re.split("[:#]", contender)[0]]
+        shown = {to_hex(line.get_color()) for line in lines(learning_curves(table, "test_loss").figure, thick=True)}
+        assert shown == {colour.lower() for colour in COLOURS.values()}
 
 
-def test_colours_differ(make_record):
-    assert len({to_hex(colour) for colour in COLOURS.values()}) == len(COLOURS)
-    assert len(STAGES) == len(plots.STAGE_COLOURS) == len(set(plots.STAGE_COLOURS))
+def test_colours_differ_and_no_stage_has_a_framework_s():
+    colours = [to_hex(colour) for colour in (*COLOURS.values(), *STAGES.values())]
+    assert len(set(colours)) == len(colours)
 
 
 def dashes(records):
-    figure = accuracy_curves(records)
-    labels = [tuple(text.removesuffix(", mean of 1").split()) for text in legend(figure)[: len(records)]]
-    return dict(zip(labels, [line.get_linestyle() for line in lines(figure, thick=True)], strict=True))
+    return {key: (look.dash, look.marker) for key, look in looks(epochs_table(records)).items()}
 
 
 def test_a_track_has_one_dash_pattern(make_record):
-    drawn = dashes([make_record(name, track=track) for name in ("keras", "torch") for track in ("matched", "native")])
-    assert drawn["keras", "matched"] == drawn["torch", "matched"] != drawn["keras", "native"]
-    assert drawn["keras", "native"] == drawn["torch", "native"]
+    found = dashes([make_record(name, track=track) for name in ("keras", "torch") for track in ("matched", "native")])
+    assert found["keras", "matched"] == found["torch", "matched"] != found["keras", "native"]
+    assert found["keras", "native"] == found["torch", "native"]
 
 
-def test_copies_have_their_framework_s_colour_and_a_dash_pattern_of_their_own(make_record):
+def test_copies_have_a_dash_pattern_of_their_own(make_record):
     names = ("torch", "torch#2", "torch#3", "keras", "keras#2", "torch:ddp:2")
-    drawn = dashes([make_record(name) for name in names])
-    assert len({drawn[name,] for name in ("torch", "torch#2", "torch#3", "torch:ddp:2")}) == 4
-    assert (drawn["keras",], drawn["keras#2",]) == (drawn["torch",], drawn["torch#2",])
-    assert drawn["torch",] == "-"
+    found = {contender: dash for (contender, _), dash in dashes([make_record(name) for name in names]).items()}
+    assert len({found[name] for name in ("torch", "torch#2", "torch#3", "torch:ddp:2")}) == 4
+    assert (found["keras"], found["keras#2"]) == (found["torch"], found["torch#2"])
+    assert found["torch"] == ("-", "o")
 
 
 def test_a_track_keeps_its_dash_pattern_where_a_framework_has_no_run_on_the_other(make_record):
-    drawn = dashes([make_record("keras"), make_record("keras", track="native"), make_record("torch", track="native")])
-    assert drawn["keras", "native"] == drawn["torch", "native"]
-
-
-def test_tracks_are_named_only_where_there_are_two(make_record):
-    assert legend(accuracy_curves([make_record(track="native")]))[0] == "keras, mean of 1"
-    both = legend(accuracy_curves([make_record(), make_record(track="native")]))
-    assert both[:2] == ["keras matched, mean of 1", "keras native, mean of 1"]
+    found = dashes([make_record("keras"), make_record("keras", track="native"), make_record("torch", track="native")])
+    assert found["keras", "native"] == found["torch", "native"]
 
 
 def test_axes_are_labelled_epochs_whole_and_seconds_from_zero(make_record):
     table = epochs_table([make_record(epochs=3), make_record(seed=1, epochs=3)])
     for column, label in CURVES.items():
-        axes = learning_curves(table, column, label).axes[0]
-        assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", label)
+        axes = learning_curves(table, column).figure.axes[0]
+        assert axes.get_ylabel() == label
         assert all(tick == int(tick) for tick in axes.get_xticks())
-    assert axes.get_ylabel() == "training seconds per epoch"
+    assert axes.get_ylabel() == "training (seconds per epoch)"
     assert axes.get_ylim()[0] == 0
 
 
 def test_the_split_clock_s_stages_add_up_to_the_mean_total(make_record):
     records = [make_record(name, seed) for name in ("keras", "torch") for seed in range(3)]
-    axes = split_clock(clocks_table(records)).axes[0]
+    axes = split_clock(clocks_table(records)).figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     ends = dict.fromkeys(names, 0.0)
     for bar in axes.patches:
         name = names[round(bar.get_y() + bar.get_height() / 2)]
         assert bar.get_x() == pytest.approx(ends[name])  # no gap, no overlap
         ends[name] += bar.get_width()
-    for name, of_it in (("keras, matched", records[:3]), ("torch, matched", records[3:])):
+    for name, of_it in (("keras\nmatched", records[:3]), ("torch\nmatched", records[3:])):
         total = np.mean([record.clock.total_seconds for record in of_it])
         assert ends[name] == pytest.approx(total)
         assert f" {total:.0f} s" in [text.get_text() for text in axes.texts]
+
+
+def test_the_forest_has_every_comparison_in_its_unit_with_its_margin(make_record, make_plan):
+    plan = make_plan()
+    runs = runs_table([make_record(name, seed) for name in ("keras", "torch") for seed in range(5)])
+    table = comparisons_table(runs, plan)
+    plot = forest(table, declared_metrics(plan))
+    shown = plot.data.set_index("metric")
+    told = table.set_index("metric")
+    assert set(shown.index) == set(told.index)
+    for end in ("difference", "ci95_low", "ci90_high"):
+        assert shown.loc["test_accuracy", end] == pytest.approx(100 * told.loc["test_accuracy", end])
+        assert shown.loc["train_seconds", end] == pytest.approx(100 * told.loc["train_seconds", end] - 100)
+    units = {axes.get_title(): axes.get_xlabel() for axes in plot.figure.axes}
+    assert len(units) == len(table)
+    assert units["Test accuracy"] == "difference (percentage points)"
+    assert units["Training time"] == "difference (%)"
+    of_accuracy, of_time = (
+        next(axes for axes in plot.figure.axes if axes.get_title() == name).patches[0]
+        for name in ("Test accuracy", "Training time")
+    )
+    assert (of_accuracy.get_x(), of_accuracy.get_x() + of_accuracy.get_width()) == pytest.approx((-0.5, 0.5))
+    assert (of_time.get_x(), of_time.get_x() + of_time.get_width()) == pytest.approx((100 / 1.05 - 100, 5))
+
+
+def test_nothing_compared_has_no_forest(make_record, make_plan):
+    plan = make_plan(contenders=("keras",))
+    assert forest(comparisons_table(runs_table([make_record()]), plan), declared_metrics(plan)) is None
+
+
+def test_a_seed_s_runs_are_joined_and_a_seed_that_lacks_one_is_left_out(make_record, make_plan):
+    records = [make_record(name, seed) for name in ("keras", "torch") for seed in range(4)][:-1]
+    plot = paired_runs(runs_table(records), the_metric(make_plan, "test_accuracy"), "test accuracy (fraction)")
+    (axes,) = plot.figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
+    ends = [sorted(segment[:, 0]) for segment in axes.collections[0].get_segments()]
+    values = [[records[seed + side].epochs[-1].test_accuracy for side in (0, 4)] for seed in range(3)]
+    assert ends == [pytest.approx(sorted(pair)) for pair in values]
+
+
+def test_native_runs_and_a_contender_alone_have_no_pairs(make_record, make_plan):
+    metric = the_metric(make_plan, "test_accuracy")
+    native = [make_record(name, seed, "native") for name in ("keras", "torch") for seed in range(2)]
+    assert paired_runs(runs_table(native), metric, "x (y)") is None
+    assert paired_runs(runs_table([make_record()]), metric, "x (y)") is None
+
+
+def test_many_pairs_become_a_histogram_of_all_their_differences(make_record, make_plan):
+    seeds = range(SEEDS_AS_DOTS + 1)
+    records = [make_record(name, seed) for name in ("keras", "torch") for seed in seeds]
+    plot = paired_runs(runs_table(records), the_metric(make_plan, "train_seconds"), "x (y)")
+    assert plot.data["pairs"].sum() == len(seeds)
+    assert plot.figure.axes[0].get_xlabel() == "difference within a seed (%)"
+    assert "drawn as a histogram" in plot.caption
+
+
+def test_a_distribution_has_every_run_while_they_are_few_and_quantiles_once_they_carry(make_record):
+    records = [make_record(seed=seed) for seed in range(RUNS_AS_DOTS + 1)]
+    values = [record.epochs[-1].test_accuracy for record in records]
+    for n, kinds in ((7, {"run": 7}), (8, {"run": 8, "quantile": 5}), (RUNS_AS_DOTS + 1, {"quantile": 5})):
+        data = distribution(runs_table(records[:n]), "test_accuracy").data
+        assert data["what"].str.partition(" ")[0].value_counts().to_dict() == kinds
+        if "quantile" in kinds:
+            median = data.loc[data["what"] == "quantile 0.5", "value"]
+            assert median.tolist() == [pytest.approx(np.median(values[:n]))]
+
+
+def test_every_plot_says_in_words_what_is_to_be_seen(everything):
+    for plot in everything.plots:
+        assert len(plot.alt) > 40
+        assert re.search(r"\d", plot.alt), plot.name
+        assert not re.search(r"\bnan\b|\binf\b", plot.alt)
+    assert len({plot.alt for plot in everything.plots}) == len(everything.plots)

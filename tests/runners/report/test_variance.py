@@ -122,7 +122,7 @@ def test_what_is_not_there_is_a_dash(runs):
 def test_the_page_says_of_an_sd_of_0_that_it_is_no_rounding(study_folder, same):
     changed = {f"torch-matched-seed{n}": {"test_accuracy": 0.9, "test_loss": 0.3} for n in range(5)} if same else {}
     page = build(study_folder(vary="nothing", changed=changed)).page.read_text()
-    assert (EXACTLY_ZERO in page) == ('<td class="number">exactly 0</td>' in page) == same
+    assert (EXACTLY_ZERO in page) == ('<td class="n">exactly 0</td>' in page) == same
 
 
 # Several folders

@@ -1,0 +1,37 @@
+"""What the report of a big study costs: 10,000 made-up records of 13 epochs, two contenders on two tracks."""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.runners.report.conftest import make_stub_study
+
+PROJECT = Path(__file__).resolve().parents[2]
+SEEDS, EPOCHS, CORES = 2500, 13, 2
+
+
+def measure() -> None:
+    """Print seconds, memory and the page's size of scripts/report.py, on at most two cores."""
+    with tempfile.TemporaryDirectory() as out:
+        folder = make_stub_study(Path(out), seeds=range(SEEDS), epochs=EPOCHS, tracks=("matched", "native"))
+        records = len(list((folder / "runs").iterdir()))
+        cores = sorted(os.sched_getaffinity(0))[:CORES]
+        begun = time.perf_counter()
+        subprocess.run(
+            [sys.executable, str(PROJECT / "scripts" / "report.py"), str(folder)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        seconds = time.perf_counter() - begun
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # the largest child; Linux tells KiB
+        megabytes = (folder / "report.html").stat().st_size / 1e6
+    print(
+        f"report of {records:,} records of {EPOCHS} epochs on {len(cores)} core(s): {seconds:.1f} s (limit 60), "
+        f"{memory:.2f} GiB (limit 2), report.html {megabytes:.2f} MB (limit 5)",
+        flush=True,
+    )

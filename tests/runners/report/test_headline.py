@@ -1,0 +1,125 @@
+"""The verdicts as a newcomer, a machine and a pull request read them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from runners.report.build import build
+from runners.report.comparisons import comparisons_table
+from runners.report.document import SCHEMA, to_json
+from runners.report.headline import answers
+from runners.report.statistics import paired_comparison, runs_needed
+from runners.report.tables import runs_table
+
+SPREAD = np.array([0.001, -0.001, 0.0005, -0.0005, 0.0])
+
+
+def told(make_record, make_plan, gaps, **given):
+    """The answer on test accuracy where keras is ahead of torch by these gaps, pair by pair."""
+    plan = make_plan(seeds=range(len(gaps)), **given)
+    records = [make_record("keras", seed, test_accuracy=0.88 + gap) for seed, gap in enumerate(gaps)]
+    records += [make_record("torch", seed, test_accuracy=0.88) for seed in range(len(gaps))]
+    runs = runs_table(records)
+    return answers(comparisons_table(runs, plan), runs, plan)[0]
+
+
+def test_a_difference_that_matters_names_the_better_and_the_margin_that_would_unsettle_it(make_record, make_plan):
+    answer = told(make_record, make_plan, 0.02 + SPREAD)
+    assert answer.short == "Test accuracy: keras is better."
+    assert answer.told.startswith("Over 5 pairs of runs, keras is 2.00 percentage points higher on average. With 95 %")
+    low, _ = paired_comparison(0.02 + SPREAD, np.zeros(5), 0.005).ci95
+    assert f"above {100 * low:.3g} percentage points mattered" in answer.change
+    assert answer.differs
+
+
+def test_equivalence_says_from_which_difference_on_it_would_be_none(make_record, make_plan):
+    answer = told(make_record, make_plan, SPREAD)
+    _, high = paired_comparison(SPREAD, np.zeros(5), 0.005).ci90
+    assert answer.short == "Test accuracy: the same for practical purposes."
+    assert "smaller than 0.5 percentage points, which was declared to matter" in answer.told
+    assert f"below {100 * high:.3g} percentage points mattered" in answer.change
+    assert not answer.differs
+
+
+def test_a_difference_of_open_size_differs(make_record, make_plan):
+    answer = told(make_record, make_plan, 0.005 + SPREAD)
+    assert answer.short == "Test accuracy: they differ, but by enough to matter is open."
+    assert answer.differs
+
+
+def test_what_is_not_settled_says_how_many_more_seeds_would_settle_it(make_record, make_plan):
+    gaps = 0.001 + 10 * SPREAD
+    answer, needed = told(make_record, make_plan, gaps), runs_needed(paired_comparison(gaps, np.zeros(5), 0.005))
+    assert answer.short == "Test accuracy: not settled by these runs."
+    assert f"at least {needed.difference:,} more seeds to show a difference" in answer.change
+    assert f"at least {needed.equivalence:,} more seeds to show equivalence" in answer.change
+    assert not answer.differs
+
+
+def test_few_seeds_ask_for_more_and_differ_by_no_verdict(make_record, make_plan):
+    answer = told(make_record, make_plan, 0.02 + SPREAD[:4])
+    assert answer.short == "Test accuracy: too little for a verdict."
+    assert answer.told.startswith("No verdict with 4 seeds (5 are needed); keras is 2.0")
+    assert "--seeds 5" in answer.change
+    assert not answer.differs
+
+
+def test_the_side_that_is_told_first_is_the_larger_whichever_comes_first(make_record, make_plan):
+    answer = told(make_record, make_plan, -0.02 + SPREAD)
+    assert answer.short == "Test accuracy: torch is better."
+    assert "torch is 2.00 percentage points higher" in answer.told
+
+
+def test_a_fixed_draw_is_told_in_every_sentence(make_record, make_plan):
+    assert "batch order of seed 0" in told(make_record, make_plan, SPREAD, vary="init").told
+
+
+def test_the_document_has_every_comparison_unrounded_and_nothing_that_json_lacks(everything):
+    document = json.loads(to_json(everything), parse_constant=pytest.fail)
+    assert document["schema"] == SCHEMA
+    assert document["differs"] is everything.differs is False
+    assert document["runs"] == {"completed": 16, "failed": 1, "diverged": 1, "oom": 1}
+    assert document["notices"] == list(everything.notices)
+    rows = everything.comparisons.to_dict("records")
+    assert len(document["comparisons"]) == len(rows) == 6
+    for found, row, answer in zip(document["comparisons"], rows, everything.answers, strict=True):
+        assert (found["verdict"], found["told_as"], found["primary"]) == (row["verdict"], answer.track, answer.primary)
+        for name in ("difference", "ci95_low", "p_equivalence", "wins"):
+            absent = row[name] is None or row[name] != row[name] or "NA" in str(row[name])
+            assert found[name] == (None if absent else row[name]), name
+
+
+def test_a_primary_metric_that_differs_makes_the_study_differ(study_folder):
+    changed = {f"keras-matched-seed{seed}": {"test_accuracy": 0.99 + 0.0001 * seed} for seed in range(5)}
+    assert build(study_folder(changed=changed)).differs
+
+
+def test_the_markdown_has_verdicts_notices_and_every_section_and_fits_a_comment(everything):
+    text = (everything.folder / "report.md").read_text()
+    assert len(text) < 65_536  # GitHub's limit
+    for answer in everything.answers:
+        assert f"- **{answer.short}** {answer.told} {answer.change}" in text
+    for notice in everything.notices:
+        assert notice.replace("<", "&lt;") in text
+    page = everything.page.read_text()
+    titles = re.findall('<li><a href="#[a-z]+">([^<]+)</a></li>', page)
+    assert len(titles) > 10
+    assert all(f"\n## {title}\n" in text for title in titles)
+    for name in re.findall(r"\]\((plots/[a-z_]+\.png)\)", text):
+        assert (everything.folder / name).exists()
+    assert text.count("](plots/") == len(everything.plots)
+
+
+def test_markdown_tables_are_rectangular_and_errors_stay_in_their_fences(everything):
+    text = (everything.folder / "report.md").read_text()
+    fences = text.split("```")
+    assert len(fences) % 2 == 1
+    outside = "".join(fences[::2])
+    assert "<script" not in outside
+    assert "<script>" in "".join(fences[1::2])
+    tables = re.findall(r"(?:^\|.*\|\n)+", outside, re.MULTILINE)
+    assert len(tables) > 5
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
