@@ -22,6 +22,7 @@ class Plan(Settings):
     vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
     accuracy_margin: float = 0.005  # half a percentage point
     time_margin: float = 1.05  # a ratio: 5 %
+    loss_margin: float = 1.05  # a ratio too: a loss has no unit of its own that a margin could be in
     target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
 
     @model_validator(mode="after")

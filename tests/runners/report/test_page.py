@@ -93,7 +93,7 @@ def test_a_traceback_keeps_its_lines(source):
 
 
 def test_every_verdict_and_notice_is_there(everything, page):
-    assert len(everything.comparisons) == 6
+    assert len(everything.comparisons) == 10
     for told in (*everything.comparisons["sentence"], *everything.notices):
         assert told in page.text
 
@@ -169,7 +169,7 @@ def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
 
 
 def test_what_the_defaults_are_worth_is_told_for_each_metric(everything, page):
-    assert len(everything.defaults) == 3
+    assert len(everything.defaults) == 5
     for sentence in everything.defaults["sentence"]:
         assert sentence in page.text
     assert "only one of matched and native" not in page.text

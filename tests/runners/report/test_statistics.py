@@ -1,6 +1,6 @@
 import itertools
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -506,7 +506,13 @@ def test_runs_needed_is_the_formula():
 def test_runs_needed_may_be_none_or_no_number(difference, half95, half90, needed):
     ci95, ci90 = (difference - half95, difference + half95), (difference - half90, difference + half90)
     paired = Comparison(5, 5, 5, difference, ci95, ci90, None, None, 1.0, True, None)
-    assert astuple(runs_needed(paired)) == needed
+    assert astuple(runs_needed(paired))[:2] == needed
+
+
+def test_runs_needed_to_show_a_difference_beyond_the_margin():
+    found = Comparison(5, 5, 5, -1.5, (-2.5, -0.5), (-2.0, -1.0), None, None, 1.0, True, None)
+    assert runs_needed(found).beyond == 5 * (1 / 0.5) ** 2 - 5 == 15
+    assert runs_needed(replace(found, difference=0.5, ci95=(-0.5, 1.5))).beyond is None
 
 
 def test_unpaired_sides_need_runs_beyond_the_larger():
