@@ -5,22 +5,30 @@ from typing import Annotated
 
 import typer
 
+from lenet.errors import BadInput
 from runners import store
 from runners.report.screen import show_variance
 from runners.report.tables import write
-from runners.report.variance import read_sources, variance_table
+from runners.report.variance import precision_sentences, read_sources, variance_table, wrong_winner_sentences
+from runners.report.wording import SOURCES
 from scripts import cli
 
 
 def seed_variance(
     results: Annotated[list[Path], typer.Argument(help="--out folders of scripts/compare.py, one for each --vary")],
     out: Annotated[Path | None, typer.Option(help="where tables/variance goes [default: the first of RESULTS]")] = None,
+    until_half_width: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="tell how many runs make a mean accuracy's interval this narrow (0.001)"),
+    ] = None,
 ) -> None:
     """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
 
     The folders must hold studies alike in all but --vary and --seeds. Needs no framework, no Ray and no data.
     """
     with cli.exit_codes():
+        if until_half_width is not None and not until_half_width > 0:
+            raise BadInput(f"--until-half-width must be above 0, not {until_half_width}")
         runs, unreadable = read_sources(results)
         folder = out or results[0]
         store.prepare(folder)
@@ -30,6 +38,9 @@ def seed_variance(
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
         show_variance(variance, console)
+        for vary, table in runs.items():
+            for sentence in (*precision_sentences(table, until_half_width), *wrong_winner_sentences(table)):
+                console.print(f"[{SOURCES[vary]}] {sentence}", markup=False, highlight=False)
         console.print(f"{folder / 'tables' / 'variance.csv'}", markup=False, highlight=False)
 
 

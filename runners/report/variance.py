@@ -1,5 +1,6 @@
 """Where variance comes from: the spread of runs that differ in weights and order, in one of them, or in nothing."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
@@ -9,12 +10,19 @@ import pandas as pd
 
 from lenet.errors import BadInput
 from runners import store
-from runners.report.statistics import sd_interval, standard_deviation
+from runners.report.statistics import (
+    half_width,
+    probability_of_improvement,
+    sd_interval,
+    standard_deviation,
+    stein_runs,
+)
 from runners.report.tables import counts_of_others, runs_table
 from runners.spec import VARIES, Vary
 from runners.study import Study, differences
 
 METRICS = ("test_accuracy", "test_loss")
+RUNS_FORESEEN = (3, 5, 10, 20, 50, 100)
 COLUMNS = [
     *("vary", "contender", "track", "metric", "n", "failed", "diverged", "oom"),
     *("mean", "sd", "sd_ci95_low", "sd_ci95_high"),
@@ -47,6 +55,49 @@ def read_sources(folders: Sequence[Path]) -> tuple[dict[Vary, pd.DataFrame], lis
         runs[study.plan.vary] = runs_table(records)
         unreadable += no_records
     return runs, unreadable
+
+
+def precision_sentences(runs: pd.DataFrame, wanted: float | None = None) -> list[str]:
+    """How the interval of each contender's mean accuracy shrinks with runs, and how many a half-width takes.
+
+    `wanted` is that half-width, as a fraction. Contenders with less than two completed runs are left out.
+    """
+    found = []
+    for (contender, track), group in _completed(runs).groupby(["contender", "track"], sort=False):
+        values = group["test_accuracy"].to_numpy()
+        if len(values) < 2:
+            continue
+        widths = [(n, half_width(values, n) or 0.0) for n in RUNS_FORESEEN]
+        shrinks = ", ".join(f"{100 * width:.2f} with {n}" for n, width in widths)
+        told = (
+            f"{contender}, {track}: the 95 % interval of its mean accuracy is +- so many percentage points: {shrinks}"
+        )
+        takes = "" if wanted is None else f"; +-{100 * wanted:g} takes {stein_runs(values, wanted)} runs"
+        found.append(f"{told} runs{takes}.")
+    return found
+
+
+def wrong_winner_sentences(runs: pd.DataFrame) -> list[str]:
+    """For each track and pair of contenders: how often one run each has the worse on average come out ahead.
+
+    Every run of one is held against every run of the other, ties one half.
+    """
+    found = []
+    for track, group in _completed(runs).groupby("track", sort=False):
+        by_contender = {str(name): of["test_accuracy"].to_numpy() for name, of in group.groupby("contender", sort=False)}
+        for pair in itertools.combinations(by_contender, 2):
+            better, worse = sorted(pair, key=lambda name: -by_contender[name].mean())
+            chance = probability_of_improvement(by_contender[worse], by_contender[better], paired=False)
+            if chance.probability is None or chance.ci95 is None:
+                continue
+            low, high = (f"{100 * end:.0f} %" for end in chance.ci95)
+            told = f"{better} is ahead of {worse} in mean accuracy ({track}); one run each picks the wrong winner in"
+            found.append(f"{told} {100 * chance.probability:.0f} % of cases [{low}, {high}].")
+    return found
+
+
+def _completed(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["status"] == "completed"].astype({"test_accuracy": float})
 
 
 def _of_source(vary: Vary, runs: pd.DataFrame) -> Iterator[dict[str, Any]]:

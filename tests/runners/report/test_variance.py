@@ -10,7 +10,7 @@ from lenet.errors import BadInput
 from runners import store
 from runners.report.build import build
 from runners.report.tables import runs_table
-from runners.report.variance import read_sources, variance_table
+from runners.report.variance import precision_sentences, read_sources, variance_table, wrong_winner_sentences
 from runners.report.wording import EXACTLY_ZERO, SOURCES, variance_grid
 from runners.spec import VARIES
 
@@ -201,3 +201,27 @@ def test_a_source_comes_from_one_folder(folders):
 def test_a_folder_without_a_study_is_refused():
     with pytest.raises(BadInput, match="nowhere holds no"):
         read_sources([Path("nowhere")])
+
+
+# How precise, and how misleading
+
+
+def test_how_the_interval_shrinks_and_how_many_runs_a_precision_takes_is_told(runs):
+    (told,) = precision_sentences(runs(changed={2: {"status": "failed"}}), wanted=0.001)
+    rest = np.delete(ACCURACIES, 2)
+    half = stats.t.ppf(0.975, 9) * rest.std(ddof=1) / math.sqrt(10)
+    assert f"{100 * half:.2f} with 10, " in told
+    needed = math.ceil((stats.t.ppf(0.975, 3) * rest.std(ddof=1) / 0.001) ** 2)
+    assert told.endswith(f"with 100 runs; +-0.1 takes {needed} runs.")
+    assert precision_sentences(runs(seeds=[0])) == precision_sentences(runs_table([])) == []
+
+
+def test_the_chance_that_one_run_each_picks_the_wrong_winner_has_its_interval(runs):
+    ahead = [0.899, 0.891, 0.900, 0.898, 0.894]
+    (told,) = wrong_winner_sentences(pd.concat([runs("keras"), runs("torch", accuracies=ahead)]))
+    u = stats.mannwhitneyu(ACCURACIES, ahead).statistic / 25
+    assert told.startswith(
+        "torch is ahead of keras in mean accuracy (matched); one run each picks the wrong winner in "
+    )
+    assert f" {100 * u:.0f} % of cases [" in told
+    assert wrong_winner_sentences(runs("keras")) == []
