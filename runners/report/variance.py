@@ -6,13 +6,16 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lenet.errors import BadInput
 from runners import store
 from runners.report.statistics import (
+    distribution_variance,
     half_width,
     probability_of_improvement,
+    sampling_error,
     sd_interval,
     standard_deviation,
     stein_runs,
@@ -84,7 +87,9 @@ def wrong_winner_sentences(runs: pd.DataFrame) -> list[str]:
     """
     found = []
     for track, group in _completed(runs).groupby("track", sort=False):
-        by_contender = {str(name): of["test_accuracy"].to_numpy() for name, of in group.groupby("contender", sort=False)}
+        by_contender = {
+            str(name): of["test_accuracy"].to_numpy() for name, of in group.groupby("contender", sort=False)
+        }
         for pair in itertools.combinations(by_contender, 2):
             better, worse = sorted(pair, key=lambda name: -by_contender[name].mean())
             chance = probability_of_improvement(by_contender[worse], by_contender[better], paired=False)
@@ -93,6 +98,32 @@ def wrong_winner_sentences(runs: pd.DataFrame) -> list[str]:
             low, high = (f"{100 * end:.0f} %" for end in chance.ci95)
             told = f"{better} is ahead of {worse} in mean accuracy ({track}); one run each picks the wrong winner in"
             found.append(f"{told} {100 * chance.probability:.0f} % of cases [{low}, {high}].")
+    return found
+
+
+def beyond_images_sentences(runs: pd.DataFrame, predictions: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+    """How much of each contender's spread in accuracy is left beyond the choice of test images (Jordan 2024).
+
+    Predictions by run id and labels have shape (images,). Contenders with less than two runs of them are left out.
+    """
+    found = []
+    for (contender, track), group in _completed(runs).groupby(["contender", "track"], sort=False):
+        right = [predictions[run_id] == labels for run_id in group["run_id"] if run_id in predictions]
+        variance = distribution_variance(np.array(right)) if len(right) > 1 else None
+        if variance is None or variance.observed is None or variance.of_distribution is None:
+            continue
+        error = 100 * sampling_error(float(np.mean(right)), variance.images)
+        told = (
+            f"{contender}, {track}: SD of test accuracy over {variance.runs} runs {100 * variance.observed**0.5:.3f} "
+            f"percentage points on these {variance.images:,} test images"
+        )
+        left = variance.of_distribution
+        beyond = (
+            f"{100 * left**0.5:.3f} on endless ones"
+            if left >= 0
+            else f"on endless ones a variance estimated as {left:.1e}, below 0: none that can be told"
+        )
+        found.append(f"{told}, {beyond}; which images are tested is worth {error:.3f} to any accuracy.")
     return found
 
 
