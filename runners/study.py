@@ -24,6 +24,7 @@ class Plan(Settings):
     lr_rule: LrRule = "none"  # how the learning rate follows the batch, which only in weak the replicas change
     accuracy_margin: float = 0.005  # half a percentage point
     time_margin: float = 1.05  # a ratio: 5 %
+    loss_margin: float = 1.05  # a ratio too: a loss has no unit of its own that a margin could be in
     target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.report.statistics import holm, wins
+from runners.report.statistics import Improvement, holm, probability_of_improvement
 from runners.report.verdict import METRICS, TIME_TO_ACCURACY, Metric, compare, verdict
 from runners.report.wording import HELD_FIXED
 from runners.spec import Contender
@@ -32,6 +32,11 @@ COLUMNS = [
     "wins",
     "verdict",
     "sentence",
+    "primary",
+    "win_share",
+    "win_share_low",
+    "win_share_high",
+    "would_change",
 ]
 
 
@@ -41,6 +46,8 @@ def comparisons_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str]
     `difference` is a - b, in a time metric a / b; `wins` counts the seeds that a wins, a failed run being a loss. The
     p values of the metrics that are not primary are Holm-corrected, within their track and pair. The time to a target
     accuracy is there only if the plan declares one; a run that never reached it is in no mean, and a loss in `wins`.
+    `win_share` is the probability that a run of a is better than one of b: of pairs, with the exact interval, or of
+    every run of a against every run of b.
     """
     rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan, unmatched)]
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64"})  # whole numbers, absent where unpaired
@@ -55,7 +62,7 @@ def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
     metrics: tuple[Metric, ...] = METRICS
     if plan.target_accuracy is not None:
         metrics += (replace(TIME_TO_ACCURACY, label=f"Time to {100 * plan.target_accuracy:g} % test accuracy"),)
-    return tuple(replace(m, margin=plan.time_margin if m.ratio else plan.accuracy_margin) for m in metrics)
+    return tuple(replace(m, margin=getattr(plan, m.declared)) for m in metrics)
 
 
 def pairs_by_seed(track: str) -> bool:
@@ -108,6 +115,8 @@ def _other_batches(plan: Plan, a: str, b: str) -> str:
 def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> dict[str, Any]:
     found = compare(metric, *sides(metric, runs_a, runs_b, paired=paired), paired=paired)
     judged = verdict(found, a, b, metric, (_unreached(metric, runs_a), _unreached(metric, runs_b)))
+    won, improvement = _wins_of_a(metric, runs_a, runs_b, paired)
+    low_share, high_share = improvement.ci95 or (None, None)
     (low95, high95), (low90, high90) = found.ci95 or (None, None), found.ci90 or (None, None)
     return {
         "metric": metric.name,
@@ -123,9 +132,14 @@ def _row(metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFr
         "margin": metric.margin,
         "p_difference": found.p_difference,
         "p_equivalence": found.p_equivalence,
-        "wins": _wins_of_a(metric, runs_a, runs_b) if paired else None,
+        "wins": won if paired else None,
         "verdict": judged.kind,
         "sentence": judged.sentence,
+        "primary": metric.primary,
+        "win_share": improvement.probability,
+        "win_share_low": low_share,
+        "win_share_high": high_share,
+        "would_change": judged.would_change,
     }
 
 
@@ -139,13 +153,23 @@ def _unreached(metric: Metric, runs: pd.DataFrame) -> int:
     return int(runs.loc[runs["status"] == "completed", metric.name].isna().sum()) if metric.may_be_unreached else 0
 
 
-def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> int:
+def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> tuple[int, Improvement]:
+    """The seeds that a wins, and the probability that it wins; a run that did not complete loses."""
+    of_a, of_b = (_contests(metric, runs) for runs in (runs_a, runs_b))
+    if paired:
+        both = of_a.index.intersection(of_b.index)
+        of_a, of_b = of_a[both], of_b[both]
+    better = metric.higher_is_better
+    improvement = probability_of_improvement(of_a, of_b, paired=paired, higher_is_better=better)
+    won = ((of_a > of_b) if better else (of_a < of_b)).sum() if paired else 0
+    return int(won), improvement
+
+
+def _contests(metric: Metric, runs: pd.DataFrame) -> pd.Series:
+    """A value for each run that can be held against another: the worst of all where it did not complete.
+
+    A completed run without a value, too short to be timed, is left out, unless that says it never got there.
+    """
     worst = -np.inf if metric.higher_is_better else np.inf
-    both = runs_a.index.intersection(runs_b.index)
-    of_a, of_b = (
-        runs.loc[both, metric.name].astype(float).where(runs.loc[both, "status"] == "completed", worst)
-        for runs in (runs_a, runs_b)
-    )
-    if metric.may_be_unreached:
-        of_a, of_b = of_a.fillna(worst), of_b.fillna(worst)
-    return wins(of_a.to_numpy(), of_b.to_numpy(), higher_is_better=metric.higher_is_better).a
+    values = runs[metric.name].astype(float).where(runs["status"] == "completed", worst)
+    return values.fillna(worst) if metric.may_be_unreached else values.dropna()

@@ -25,7 +25,8 @@ def _base(contender: str) -> str:
 def _sentence(track: str, a: str, b: str, comparisons: pd.DataFrame) -> str:
     rows = comparisons[(comparisons["track"] == track) & (comparisons["a"] == a) & (comparisons["b"] == b)]
     told = f"{a} and {b} are the same framework ({track}): whatever differs between them is chance and machine"
-    found = [_found(row) for row in rows.to_dict("records") if pd.notna(row["difference"])]
+    told_already = rows["metric"] == "images_per_second"  # as training time, the other way round
+    found = [_found(row) for row in rows[~told_already].to_dict("records") if pd.notna(row["difference"])]
     if not found:
         return f"{told}; none of their runs can be compared yet."
     return f"{told}; {', '.join(found)} with nothing to cause it. Set what differs between frameworks against this."

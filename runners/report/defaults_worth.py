@@ -12,7 +12,7 @@ import pandas as pd
 
 from runners.report.comparisons import batch_sizes, declared_metrics, pairs_by_seed, sides
 from runners.report.statistics import DifferenceChange, difference_change
-from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, comparative, counted
+from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, counted
 from runners.study import Plan
 
 NUMBERS = ["matched", "native", "only_defaults", "ci95_low", "ci95_high"]
@@ -76,7 +76,7 @@ def _sentence(found: DifferenceChange, a: str, b: str, metric: Metric) -> str:
         return f"{metric.label}: {a} and {b} have no completed runs to compare in {' and '.join(lacking)}."
     tracks = f"in matched, {_told(found.paired, a, b, metric)}; in native, {_told(found.unpaired, a, b, metric)}"
     larger = a if found.change >= 0 else b
-    worth = f"{larger} being {amount(abs(found.change), metric)} {comparative(metric)}"
+    worth = f"{larger} being {amount(abs(found.change), metric)} {metric.larger}"
     return f"{metric.label}: {tracks}; the defaults alone account for {worth}{_certainty(found, metric)}."
 
 
@@ -84,7 +84,7 @@ def _told(difference: float, a: str, b: str, metric: Metric) -> str:
     if difference == 0:
         return f"{a} and {b} are equal on average"
     larger, smaller = (a, b) if difference > 0 else (b, a)
-    return f"{larger} is {amount(abs(difference), metric)} {comparative(metric)} than {smaller}"
+    return f"{larger} is {amount(abs(difference), metric)} {metric.larger} than {smaller}"
 
 
 def _certainty(found: DifferenceChange, metric: Metric) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from runners.report.comparisons import declared_metrics, sides
 from runners.report.statistics import Comparison, Interval, runs_needed
-from runners.report.verdict import SEEDS_FOR_A_VERDICT, Kind, Metric, amount, comparative, compare
+from runners.report.verdict import SEEDS_FOR_A_VERDICT, Kind, Metric, amount, compare
 from runners.report.wording import HELD_FIXED, labelled_sentences
 from runners.study import Plan
 
@@ -41,11 +41,11 @@ def answers(comparisons: pd.DataFrame, runs: pd.DataFrame, plan: Plan) -> tuple[
     none = runs.iloc[:0].set_index("seed")
     told = zip(comparisons.to_dict("records"), labelled_sentences(comparisons), strict=True)
     found = []
-    for row, (track, sentence) in told:
+    for row, (track, sentence, change) in told:
         metric = metrics[row["metric"]]
         of_a, of_b = (groups.get((row["track"], name), none) for name in (row["a"], row["b"]))
         comparison = compare(metric, *sides(metric, of_a, of_b, paired=row["paired"]), paired=row["paired"])
-        words = _words(row["verdict"], comparison, row["a"], row["b"], metric, sentence)
+        words = _words(row["verdict"], comparison, row["a"], row["b"], metric, sentence, change)
         found.append(Answer(track, row["a"], row["b"], metric.name, metric.primary, row["verdict"], *words))
     if plan.vary == "all":
         return tuple(found)
@@ -53,11 +53,13 @@ def answers(comparisons: pd.DataFrame, runs: pd.DataFrame, plan: Plan) -> tuple[
     return tuple(Answer(**{**vars(answer), "told": answer.told + fixed}) for answer in found)
 
 
-def _words(kind: Kind, found: Comparison, a: str, b: str, metric: Metric, sentence: str) -> tuple[str, str, str]:
+def _words(
+    kind: Kind, found: Comparison, a: str, b: str, metric: Metric, sentence: str, change: str
+) -> tuple[str, str, str]:
     """The short answer, the sentence with its numbers, and what would change them."""
     logs = found.additive()
     if kind == "descriptive" or logs.difference is None or logs.ci95 is None or logs.ci90 is None:
-        return _too_little(found, metric, sentence)
+        return _too_little(found, metric, sentence, change)
     larger, smaller = (a, b) if logs.difference >= 0 else (b, a)
     ci95, ci90 = (ci if logs.difference >= 0 else (-ci[1], -ci[0]) for ci in (logs.ci95, logs.ci90))
     mean, margin = _mean(found, larger, smaller, metric), _size(logs.margin, metric)
@@ -65,29 +67,27 @@ def _words(kind: Kind, found: Comparison, a: str, b: str, metric: Metric, senten
         return (
             f"{metric.label}: the same for practical purposes.",
             f"{mean} {_between(90, ci90, metric)}: smaller than {margin}, which was declared to matter.",
-            f"It would change if differences below {_size(max(-ci90[0], ci90[1]), metric)} mattered to you.",
+            change,
         )
     if kind == "better":
         return (
             f"{metric.label}: {larger if metric.higher_is_better else smaller} is better.",
             f"{mean} {_between(95, ci95, metric)}: larger than {margin}, which was declared to matter.",
-            f"It would change if only differences above {_size(max(ci95[0], -ci95[1]), metric)} mattered to you.",
+            change,
         )
     told = f"{mean} {_between(95, ci95, metric)}. What was declared to matter is {margin}."
     if kind == "different":
         return (
             f"{metric.label}: they differ, but by enough to matter is open.",
             told,
-            f"More seeds would narrow the interval until it lies on one side of {margin}.",
+            change,
         )
     return f"{metric.label}: not settled by these runs.", told, _more_seeds(found)
 
 
-def _too_little(found: Comparison, metric: Metric, sentence: str) -> tuple[str, str, str]:
+def _too_little(found: Comparison, metric: Metric, sentence: str, change: str) -> tuple[str, str, str]:
     reason = sentence.removeprefix(f"{metric.label}: descriptive only, ")
-    if found.n < SEEDS_FOR_A_VERDICT:
-        change = f"The same command with --seeds {SEEDS_FOR_A_VERDICT} or more would give one."
-    else:
+    if found.n >= SEEDS_FOR_A_VERDICT:
         change = "A target that every run reaches would give one: a lower --target-accuracy, or more --epochs."
     return f"{metric.label}: too little for a verdict.", reason[:1].upper() + reason[1:], change
 
@@ -97,7 +97,7 @@ def _mean(found: Comparison, larger: str, smaller: str, metric: Metric) -> str:
     difference = abs(found.additive().difference or 0)
     if difference == 0:
         return f"Over {runs}, {larger} and {smaller} are equal on average."
-    return f"Over {runs}, {larger} is {amount(difference, metric)} {comparative(metric)} on average."
+    return f"Over {runs}, {larger} is {amount(difference, metric)} {metric.larger} on average."
 
 
 def _between(confidence: int, interval: Interval, metric: Metric) -> str:

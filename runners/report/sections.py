@@ -98,7 +98,7 @@ def _compared(report: "Report") -> Section:
     told.append(f"Between the runs of a contender, what varied was **{SOURCES[plan.vary]}**{fixed}.")
     told.append(
         f"Margins declared before any run: {100 * plan.accuracy_margin:.1f} percentage points of accuracy,"
-        f" {100 * plan.time_margin - 100:.0f} % of time."
+        f" {100 * plan.time_margin - 100:.0f} % of time, {100 * plan.loss_margin - 100:.0f} % of loss."
     )
     return Section("compared", "What was compared", told)
 

@@ -25,7 +25,14 @@ from runners.report.inference.images import (
 )
 from runners.report.inference.intervals import bca_interval, mean_interval, pointwise_band, simultaneous_band
 from runners.report.inference.samples import Interval
-from runners.report.inference.spread import outliers, sd_interval, standard_deviation
+from runners.report.inference.spread import (
+    half_width,
+    outliers,
+    sd_interval,
+    standard_deviation,
+    stein_interval,
+    stein_runs,
+)
 from runners.report.inference.winning import Improvement, Wins, probability_of_improvement, wins
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
     "bca_interval",
     "difference_change",
     "distribution_variance",
+    "half_width",
     "holm",
     "mean_interval",
     "outliers",
@@ -53,6 +61,8 @@ __all__ = [
     "sd_interval",
     "simultaneous_band",
     "standard_deviation",
+    "stein_interval",
+    "stein_runs",
     "welch_comparison",
     "wins",
 ]

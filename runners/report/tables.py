@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from lenet.data import TEST_IMAGES
 from runners.record import Clock, RunRecord
-from runners.report.statistics import mean_interval
+from runners.report.statistics import mean_interval, sampling_error
 from runners.report.wording import MEANS
 
 RUN_COLUMNS = [
@@ -59,6 +60,7 @@ SUMMARISED = [column for _, column, _ in MEANS]
 SUMMARY_COLUMNS = [
     *("contender", "track", "n", "failed", "diverged", "oom"),
     *(f"{column}_{figure}" for column in SUMMARISED for figure in ("mean", "sd", "ci95_low", "ci95_high")),
+    "test_accuracy_sampling_error",
 ]
 
 
@@ -96,7 +98,10 @@ def clocks_table(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a contender and track: mean, SD and t interval over its completed runs, the others counted beside."""
+    """One row a contender and track: mean, SD and t interval over its completed runs, the others counted beside.
+
+    `test_accuracy_sampling_error` is what the choice of the test images leaves open, which no number of runs lessens.
+    """
     rows = []
     for (contender, track), group in runs.groupby(["contender", "track"], sort=False):
         completed = group[group["status"] == "completed"]
@@ -108,8 +113,10 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
             interval = mean_interval(values.to_numpy()) or (None, None)
             row |= {f"{column}_mean": values.mean(), f"{column}_sd": values.std()}
             row |= {f"{column}_ci95_low": interval[0], f"{column}_ci95_high": interval[1]}
+        if len(completed):
+            row["test_accuracy_sampling_error"] = sampling_error(row["test_accuracy_mean"], TEST_IMAGES)
         rows.append(row)
-    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"test_accuracy_sampling_error": float})
 
 
 def counts_of_others(runs: pd.DataFrame) -> dict[str, int]:

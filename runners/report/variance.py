@@ -1,20 +1,31 @@
 """Where variance comes from: the spread of runs that differ in weights and order, in one of them, or in nothing."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lenet.errors import BadInput
 from runners import store
-from runners.report.statistics import sd_interval, standard_deviation
+from runners.report.statistics import (
+    distribution_variance,
+    half_width,
+    probability_of_improvement,
+    sampling_error,
+    sd_interval,
+    standard_deviation,
+    stein_runs,
+)
 from runners.report.tables import counts_of_others, runs_table
 from runners.spec import VARIES, Vary
 from runners.study import Study, differences
 
 METRICS = ("test_accuracy", "test_loss")
+RUNS_FORESEEN = (3, 5, 10, 20, 50, 100)
 COLUMNS = [
     *("vary", "contender", "track", "metric", "n", "failed", "diverged", "oom"),
     *("mean", "sd", "sd_ci95_low", "sd_ci95_high"),
@@ -47,6 +58,77 @@ def read_sources(folders: Sequence[Path]) -> tuple[dict[Vary, pd.DataFrame], lis
         runs[study.plan.vary] = runs_table(records)
         unreadable += no_records
     return runs, unreadable
+
+
+def precision_sentences(runs: pd.DataFrame, wanted: float | None = None) -> list[str]:
+    """How the interval of each contender's mean accuracy shrinks with runs, and how many a half-width takes.
+
+    `wanted` is that half-width, as a fraction. Contenders with less than two completed runs are left out.
+    """
+    found = []
+    for (contender, track), group in _completed(runs).groupby(["contender", "track"], sort=False):
+        values = group["test_accuracy"].to_numpy()
+        if len(values) < 2:
+            continue
+        widths = [(n, half_width(values, n) or 0.0) for n in RUNS_FORESEEN]
+        shrinks = ", ".join(f"{100 * width:.2f} with {n}" for n, width in widths)
+        told = (
+            f"{contender}, {track}: the 95 % interval of its mean accuracy is +- so many percentage points: {shrinks}"
+        )
+        takes = "" if wanted is None else f"; +-{100 * wanted:g} takes {stein_runs(values, wanted)} runs"
+        found.append(f"{told} runs{takes}.")
+    return found
+
+
+def wrong_winner_sentences(runs: pd.DataFrame) -> list[str]:
+    """For each track and pair of contenders: how often one run each has the worse on average come out ahead.
+
+    Every run of one is held against every run of the other, ties one half.
+    """
+    found = []
+    for track, group in _completed(runs).groupby("track", sort=False):
+        by_contender = {
+            str(name): of["test_accuracy"].to_numpy() for name, of in group.groupby("contender", sort=False)
+        }
+        for pair in itertools.combinations(by_contender, 2):
+            better, worse = sorted(pair, key=lambda name: -by_contender[name].mean())
+            chance = probability_of_improvement(by_contender[worse], by_contender[better], paired=False)
+            if chance.probability is None or chance.ci95 is None:
+                continue
+            low, high = (f"{100 * end:.0f} %" for end in chance.ci95)
+            told = f"{better} is ahead of {worse} in mean accuracy ({track}); one run each picks the wrong winner in"
+            found.append(f"{told} {100 * chance.probability:.0f} % of cases [{low}, {high}].")
+    return found
+
+
+def beyond_images_sentences(runs: pd.DataFrame, predictions: Mapping[str, np.ndarray], labels: np.ndarray) -> list[str]:
+    """How much of each contender's spread in accuracy is left beyond the choice of test images (Jordan 2024).
+
+    Predictions by run id and labels have shape (images,). Contenders with less than two runs of them are left out.
+    """
+    found = []
+    for (contender, track), group in _completed(runs).groupby(["contender", "track"], sort=False):
+        right = [predictions[run_id] == labels for run_id in group["run_id"] if run_id in predictions]
+        variance = distribution_variance(np.array(right)) if len(right) > 1 else None
+        if variance is None or variance.observed is None or variance.of_distribution is None:
+            continue
+        error = 100 * sampling_error(float(np.mean(right)), variance.images)
+        told = (
+            f"{contender}, {track}: SD of test accuracy over {variance.runs} runs {100 * variance.observed**0.5:.3f} "
+            f"percentage points on these {variance.images:,} test images"
+        )
+        left = variance.of_distribution
+        beyond = (
+            f"{100 * left**0.5:.3f} on endless ones"
+            if left >= 0
+            else f"on endless ones a variance estimated as {left:.1e}, below 0: none that can be told"
+        )
+        found.append(f"{told}, {beyond}; which images are tested is worth {error:.3f} to any accuracy.")
+    return found
+
+
+def _completed(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["status"] == "completed"].astype({"test_accuracy": float})
 
 
 def _of_source(vary: Vary, runs: pd.DataFrame) -> Iterator[dict[str, Any]]:

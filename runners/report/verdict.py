@@ -27,8 +27,8 @@ SEEDS_FOR_A_VERDICT = 5
 class Metric:
     """A column of the runs table that contenders are compared by.
 
-    A ratio is a time, or a speed where higher is better, and told in per cent; anything else is a fraction, and its
-    differences are told in percentage points.
+    A ratio (of times, speeds or losses) is told in per cent; anything else is a fraction, and its differences are told
+    in percentage points.
     """
 
     name: str  # the column
@@ -36,13 +36,17 @@ class Metric:
     higher_is_better: bool
     margin: float  # the smallest difference that matters: a fraction, or a ratio above 1
     ratio: bool
+    declared: str = "time_margin"  # the plan's field that has the margin
+    larger: str = "slower"  # what the contender with the larger value is
     primary: bool = False
     may_be_unreached: bool = False  # a completed run without it never got there
 
 
 METRICS = (
-    Metric("test_accuracy", "Test accuracy", higher_is_better=True, margin=0.005, ratio=False, primary=True),
+    Metric("test_accuracy", "Test accuracy", True, 0.005, False, "accuracy_margin", "higher", primary=True),
+    Metric("test_loss", "Test loss", False, 1.05, True, "loss_margin", "higher"),
     Metric("train_seconds", "Training time", higher_is_better=False, margin=1.05, ratio=True),
+    Metric("images_per_second", "Images per second", True, 1.05, True, larger="faster"),
     Metric("total_seconds", "Total time", higher_is_better=False, margin=1.05, ratio=True),
 )
 # Compared only where the plan declares a target.
@@ -57,6 +61,7 @@ class Verdict:
 
     kind: Kind
     sentence: str
+    would_change: str = ""  # a sentence on what would change it; empty where the first has it
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,28 @@ def verdict(comparison: Comparison, a: str, b: str, metric: Metric, unreached: t
         told = f"different; its size against the margin is unresolved; {_with_interval(gap)}"
     else:
         told = f"inconclusive; {_more_seeds(comparison)}; {_with_interval(gap)}"
-    return Verdict(kind, f"{metric.label}: {told}.")
+    return Verdict(kind, f"{metric.label}: {told}.", "" if any(unreached) else _would_change(kind, comparison, gap))
+
+
+def _would_change(kind: Kind, comparison: Comparison, gap: _Gap | None) -> str:
+    if kind == "descriptive":
+        return f"At least {counted(SEEDS_FOR_A_VERDICT - comparison.n, 'more seed')} for a verdict."
+    if kind == "inconclusive" or gap is None:
+        return ""
+    if kind == "better":
+        return f"This holds for any margin below {amount(_nearest_to_zero(gap.ci95), gap.metric)}."
+    if kind == "equivalent":
+        return f"This holds for any margin above {amount(_farthest_from_zero(gap.ci90), gap.metric)}."
+    return _to_settle_its_size(comparison)
+
+
+def _to_settle_its_size(comparison: Comparison) -> str:
+    needed = runs_needed(comparison)
+    if needed.beyond is not None:
+        return f"At least {counted(needed.beyond, 'more seed')} to show that it is beyond the margin."
+    if needed.equivalence is not None:
+        return f"At least {counted(needed.equivalence, 'more seed')} to show that it is within the margin."
+    return "It lies at the margin itself, where no number of seeds settles its size."
 
 
 def _kind(comparison: Comparison) -> Kind:
@@ -161,7 +187,7 @@ def _unreached(unreached: tuple[int, int], a: str, b: str, gap: _Gap | None) -> 
 def _better(gap: _Gap) -> str:
     told = f"{gap.better} is better"
     if gap.metric.ratio:
-        told += f"; {gap.larger} is {amount(gap.difference, gap.metric)} {comparative(gap.metric)}"
+        told += f"; {gap.larger} is {amount(gap.difference, gap.metric)} {gap.metric.larger}"
         return f"{told} {bracketed(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
     told += f" by {amount(gap.difference, gap.metric)}"
     return f"{told} {bracketed(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
@@ -195,14 +221,7 @@ def _with_interval(gap: _Gap) -> str:
 def _on_average(gap: _Gap) -> str:
     if gap.difference == 0:
         return f"{gap.larger} and {gap.smaller} are equal on average"
-    return f"{gap.larger} is {amount(gap.difference, gap.metric)} {comparative(gap.metric)} on average"
-
-
-def comparative(metric: Metric) -> str:
-    """What the contender with the larger value is."""
-    if not metric.ratio:
-        return "higher"
-    return "faster" if metric.higher_is_better else "slower"
+    return f"{gap.larger} is {amount(gap.difference, gap.metric)} {gap.metric.larger} on average"
 
 
 def _number(value: float, metric: Metric) -> str:

@@ -42,7 +42,9 @@ def summary_grid(summary: pd.DataFrame) -> list[tuple[str, ...]]:
     heading = ("mean ± SD over runs", *(f"{group['contender']}, {group['track']}" for group in groups))
     runs = ("runs", *(_runs(group) for group in groups))
     rows = [(label, *(_mean_and_sd(group, column, digits) for group in groups)) for label, column, digits in MEANS]
-    return [heading, runs, *rows]
+    errors = (number(group["test_accuracy_sampling_error"], 4) for group in groups)
+    accuracy, *others = rows
+    return [heading, runs, accuracy, ("its standard error from the choice of test images", *errors), *others]
 
 
 def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -58,14 +60,17 @@ def comparison_grid(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
     return [(*heading, *tests), *(_comparison_cells(row) for row in comparisons.to_dict("records"))]
 
 
-def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str]]:
-    """Of each comparison the track, as it may be called, and the sentence.
+def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Of each comparison the track, as it may be called, the sentence, and what would change the verdict.
 
     What is set up as matched is unpaired only if the parity audit failed, or if weak scaling gave the two batches of
     different sizes, and then is not matched.
     """
-    rows = comparisons[["track", "paired", "sentence"]].itertuples(index=False, name=None)
-    return [("not matched" if track == "matched" and not paired else track, told) for track, paired, told in rows]
+    rows = comparisons[["track", "paired", "sentence", "would_change"]].itertuples(index=False, name=None)
+    return [
+        ("not matched" if track == "matched" and not paired else track, told, change)
+        for track, paired, told, change in rows
+    ]
 
 
 def agreement_grid(table: pd.DataFrame) -> list[tuple[str, ...]]:

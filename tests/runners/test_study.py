@@ -260,6 +260,7 @@ OTHERWISE = {
     "reduce_lr was None, now 3": {"reduce_lr": 3},
     "accuracy_margin was 0.005, now 0.01": {"accuracy_margin": 0.01},
     "time_margin was 1.05, now 1.1": {"time_margin": 1.1},
+    "loss_margin was 1.05, now 1.1": {"loss_margin": 1.1},
     "target_accuracy was None, now 0.9": {"target_accuracy": 0.9},
     "data was dddddddddddd, now eeeeeeeeeeee": {"data": "e" * 64},
     "code was cccccccccccc, now eeeeeeeeeeee": {"code": "e" * 64},

@@ -49,6 +49,7 @@ class RunsNeeded:
 
     difference: int | None  # to show that the two differ
     equivalence: int | None  # to show that they are equivalent within the margin
+    beyond: int | None = None  # to show that they differ by more than the margin
 
 
 @dataclass(frozen=True)
@@ -143,15 +144,20 @@ def difference_change(
 def runs_needed(comparison: Comparison) -> RunsNeeded:
     """About how many more runs of each contender would settle the comparison, were mean and spread to stay.
 
-    N = ceil((t s / h)^2) - n: h is |difference|, with the 95 % interval's t, to show a difference; and margin -
-    |difference|, with the 90 % interval's t, to show equivalence. t has today's degrees of freedom, which errs on the
-    side of more runs. Unpaired sides grow alike, from the larger. (None, None) where there is no interval yet.
+    N = ceil((t s / h)^2) - n: h is |difference|, with the 95 % interval's t, to show a difference; margin -
+    |difference|, with the 90 % interval's t, to show equivalence; and |difference| - margin, with the 95 % interval's
+    t, to show a difference beyond the margin. t has today's degrees of freedom, which errs on the
+    side of more runs. Unpaired sides grow alike, from the larger. All None where there is no interval yet.
     """
     logs = comparison.additive()
     if logs.difference is None or logs.ci95 is None or logs.ci90 is None:
         return RunsNeeded(None, None)
     n, distance = max(logs.n_a, logs.n_b), abs(logs.difference)
-    return RunsNeeded(_more_runs(n, logs.ci95, distance), _more_runs(n, logs.ci90, logs.margin - distance))
+    return RunsNeeded(
+        _more_runs(n, logs.ci95, distance),
+        _more_runs(n, logs.ci90, logs.margin - distance),
+        _more_runs(n, logs.ci95, distance - logs.margin),
+    )
 
 
 def holm(pvalues: Sequence[float | None]) -> list[float | None]:

@@ -1,5 +1,7 @@
 """How far runs of one contender spread, and which lie far out."""
 
+from math import ceil, isfinite
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -50,3 +52,48 @@ def outliers(values: ArrayLike) -> np.ndarray:
         return np.zeros(0, bool)
     distances = np.abs(values - np.median(values))
     return distances > max(_OUTLIER_MADS * np.median(distances), rounding_of(values))
+
+
+def half_width(values: ArrayLike, runs: int, confidence: float = 0.95) -> float | None:
+    """Half the t interval of the mean of so many runs, were they to spread as values of shape (runs,) do.
+
+    None below two values or two runs. Raises ValueError as `sd_interval` does.
+    """
+    check_confidence(confidence)
+    sd = standard_deviation(values)
+    if sd is None or runs < 2:
+        return None
+    return float(stats.t.ppf((1 + confidence) / 2, runs - 1) * sd / np.sqrt(runs))
+
+
+def stein_runs(pilot: ArrayLike, wanted: float, confidence: float = 0.95) -> int | None:
+    """How many runs, those of the pilot among them, make the interval of the mean no wider than +-`wanted`.
+
+    max(n, ceil((t s / wanted)^2)), with n, s and the degrees of freedom of t from the pilot alone (Stein 1945, A
+    two-sample test for a linear hypothesis whose power is independent of the variance). None below two values. Raises
+    ValueError for values that are not finite, or a half-width that is not positive.
+    """
+    pilot = finite(pilot)
+    check_confidence(confidence)
+    if not (isfinite(wanted) and wanted > 0):
+        raise ValueError(f"A half-width must be positive, not {wanted}")
+    sd = standard_deviation(pilot)
+    if sd is None:
+        return None
+    return max(len(pilot), ceil((stats.t.ppf((1 + confidence) / 2, len(pilot) - 1) * sd / wanted) ** 2))
+
+
+def stein_interval(pilot: ArrayLike, top_up: ArrayLike, confidence: float = 0.95) -> Interval | None:
+    """The interval of the mean over a pilot and its one top-up: +- t s / sqrt(all runs), t and s from the pilot alone.
+
+    That the top-up's number came from the pilot's spread does not touch its level (Stein 1945), which it would were the
+    spread taken anew. None below two values in the pilot. Raises ValueError for values that are not finite.
+    """
+    pilot, top_up = finite(pilot), finite(top_up)
+    check_confidence(confidence)
+    sd = standard_deviation(pilot)
+    if sd is None:
+        return None
+    runs = np.concatenate([pilot, top_up])
+    half = stats.t.ppf((1 + confidence) / 2, len(pilot) - 1) * sd / np.sqrt(len(runs))
+    return float(runs.mean() - half), float(runs.mean() + half)

@@ -50,7 +50,7 @@ def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder,
 
 def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     folder = study_folder(tracks=("matched", "native"))
-    assert len(build(folder).defaults) == 3
+    assert len(build(folder).defaults) == 5
     audit.write(folder, an_audit(fails=True))
     assert len(build(folder).defaults) == 0
 

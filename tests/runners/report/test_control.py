@@ -28,6 +28,7 @@ def control(make_record, make_plan):
                 seed,
                 track,
                 test_accuracy=(accuracies or {}).get(name, [0.9] * 5)[seed],
+                test_loss=0.3,
                 train_seconds=SECONDS.get(name, SECONDS["torch"])[seed],
                 total_seconds=2 * SECONDS.get(name, SECONDS["torch"])[seed],
             )
@@ -49,7 +50,8 @@ def test_a_pair_of_copies_is_told_with_intervals_from_the_slower_side(control):
     middle, low, high = (f"{100 * np.expm1(value):.1f} %" for value in (logs.mean(), low, high))
     assert middle > "0"
     assert sentence == (
-        f"{OPENING}test accuracy came out the same every time, training time differed by {middle} [{low}, {high}], "
+        f"{OPENING}test accuracy came out the same every time, test loss came out the same every time, "
+        f"training time differed by {middle} [{low}, {high}], "
         f"total time differed by {middle} [{low}, {high}] with nothing to cause it. "
         "Set what differs between frameworks against this."
     )

@@ -9,7 +9,7 @@ from runners.report.defaults_worth import defaults_table
 from runners.report.statistics import difference_change
 from runners.report.tables import runs_table
 
-METRICS = ["test_accuracy", "train_seconds", "total_seconds"]
+METRICS = ["test_accuracy", "test_loss", "train_seconds", "images_per_second", "total_seconds"]
 BOTH = ("matched", "native")
 MATCHED_A, MATCHED_B = [0.893, 0.889, 0.902, 0.897, 0.885, 0.891], [0.892, 0.890, 0.899, 0.898, 0.884, 0.889]
 NATIVE_A, NATIVE_B = [0.895, 0.891, 0.899, 0.901, 0.893], [0.880, 0.886, 0.879, 0.890, 0.884]
@@ -81,7 +81,7 @@ def test_only_defaults_is_the_native_difference_less_the_matched_one(table):
     )
 
 
-@pytest.mark.parametrize("metric", METRICS[1:])
+@pytest.mark.parametrize("metric", ["test_loss", "train_seconds", "total_seconds"])
 def test_a_time_is_told_as_ratios_of_geometric_means(table, metric):
     matched_a, matched_b = [30.0, 31.5, 29.0], [24.0, 26.5, 25.0]
     native_a, native_b = [36.0, 33.0, 35.0], [20.0, 22.0, 21.0]

@@ -1,6 +1,6 @@
 import itertools
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from runners.report.statistics import (
     bca_interval,
     difference_change,
     distribution_variance,
+    half_width,
     holm,
     mean_interval,
     outliers,
@@ -30,6 +31,8 @@ from runners.report.statistics import (
     sd_interval,
     simultaneous_band,
     standard_deviation,
+    stein_interval,
+    stein_runs,
     welch_comparison,
     wins,
 )
@@ -506,7 +509,13 @@ def test_runs_needed_is_the_formula():
 def test_runs_needed_may_be_none_or_no_number(difference, half95, half90, needed):
     ci95, ci90 = (difference - half95, difference + half95), (difference - half90, difference + half90)
     paired = Comparison(5, 5, 5, difference, ci95, ci90, None, None, 1.0, True, None)
-    assert astuple(runs_needed(paired)) == needed
+    assert astuple(runs_needed(paired))[:2] == needed
+
+
+def test_runs_needed_to_show_a_difference_beyond_the_margin():
+    found = Comparison(5, 5, 5, -1.5, (-2.5, -0.5), (-2.0, -1.0), None, None, 1.0, True, None)
+    assert runs_needed(found).beyond == 5 * (1 / 0.5) ** 2 - 5 == 15
+    assert runs_needed(replace(found, difference=0.5, ci95=(-0.5, 1.5))).beyond is None
 
 
 def test_unpaired_sides_need_runs_beyond_the_larger():
@@ -777,3 +786,35 @@ def test_the_test_images_choice_is_worth_three_tenths_of_a_point_at_ninety_perce
     for bad in ((1.1, 10), (math.nan, 10), (0.5, 0)):
         with pytest.raises(ValueError, match="An accuracy lies within 0 to 1, over at least one image"):
             sampling_error(*bad)
+
+
+def test_the_interval_of_a_mean_shrinks_as_the_table_of_t_says():
+    assert half_width(SLEEP_1, 10) == pytest.approx((2.0297 + 0.5297) / 2, abs=5e-4)  # R: t.test(sleep 1)$conf.int
+    unit = values_with(1.0, 10)
+    for runs, half in ((3, 2.48), (5, 1.24), (10, 0.715), (30, 0.373)):
+        assert half_width(unit, runs) == pytest.approx(half, rel=2.5e-3)
+    assert half_width([1.0], 5) is half_width(unit, 1) is None
+
+
+def test_stein_s_number_of_runs_is_the_formula():
+    # s = 1 of 10 runs and t = 2.262157: (2.262157 / 0.5)^2 = 20.47
+    assert stein_runs(values_with(1.0, 10), 0.5) == 21
+    assert stein_runs(values_with(1.0, 10), 5.0) == 10  # the pilot is enough
+    assert stein_runs([0.5] * 4, 0.001) == 4
+    assert stein_runs([1.0], 0.1) is stein_interval([], [1.0]) is None
+    for bad in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="half-width must be positive"):
+            stein_runs([1.0, 2.0], bad)
+    low, high = stein_interval([1.0, 3.0], [5.0, 7.0])
+    assert (low, high) == pytest.approx((4 - 12.7062047 * math.sqrt(2) / 2, 4 + 12.7062047 * math.sqrt(2) / 2))
+
+
+def test_stein_s_two_stages_keep_their_level_and_their_width():
+    rng, wanted, covered = np.random.default_rng(11), 0.5, 0
+    for _ in range(2_000):
+        pilot = rng.normal(size=5)
+        runs = stein_runs(pilot, wanted)
+        low, high = stein_interval(pilot, rng.normal(size=runs - 5))
+        assert high - low <= 2 * wanted + 1e-9
+        covered += low <= 0 <= high
+    assert covered / 2_000 >= 0.95 - 3.1 * math.sqrt(0.05 * 0.95 / 2_000)

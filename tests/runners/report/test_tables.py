@@ -9,6 +9,7 @@ from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
 from runners.report.defaults_worth import defaults_table
 from runners.report.tables import clocks_table, epochs_table, runs_table, summary_table, write
+from runners.report.wording import summary_grid
 
 # What users' own scripts rely on.
 RUNS = (
@@ -23,7 +24,7 @@ EPOCHS = (
 )
 COMPARISONS = (
     "metric, a, b, track, n, paired, difference, ci95_low, ci95_high, ci90_low, ci90_high, margin, p_difference, "
-    "p_equivalence, wins, verdict, sentence"
+    "p_equivalence, wins, verdict, sentence, primary, win_share, win_share_low, win_share_high, would_change"
 )
 AGREEMENT = "track, a, b, what, n, mean, sd, low, high"
 DEFAULTS = "metric, a, b, matched, native, only_defaults, ci95_low, ci95_high, n_matched, n_native, sentence"
@@ -162,6 +163,14 @@ def test_mean_sd_and_interval_are_those_of_numpy_and_scipy(make_record):
         assert (row[f"{column}_ci95_low"], row[f"{column}_ci95_high"]) == pytest.approx(interval)
 
 
+def test_beside_the_mean_accuracy_stands_what_the_choice_of_test_images_leaves_open(make_record):
+    records = [make_record(test_accuracy=accuracy, seed=seed) for seed, accuracy in enumerate((0.89, 0.91))]
+    summary = summary_table(runs_table([*records, make_record("torch", status="failed")]))
+    assert summary["test_accuracy_sampling_error"][0] == pytest.approx(0.0030)
+    assert np.isnan(summary["test_accuracy_sampling_error"][1])
+    assert summary_grid(summary)[3] == ("its standard error from the choice of test images", "0.0030", "-")
+
+
 def test_one_run_has_a_mean_and_neither_spread_nor_interval(make_record):
     row = summary_table(runs_table([make_record(test_accuracy=0.9)])).iloc[0]
     assert row["test_accuracy_mean"] == 0.9
@@ -191,5 +200,5 @@ def test_an_error_of_many_lines_and_signs_survives_the_csv(make_record, tmp_path
 def test_wins_are_whole_numbers_though_native_has_none(everything):
     with (everything.folder / "tables" / "comparisons.csv").open() as file:
         wins = [row["wins"] for row in csv.DictReader(file)]
-    assert [text.isdecimal() for text in wins[:3]] == [True] * 3
-    assert wins[3:] == [""] * 3
+    assert [text.isdecimal() for text in wins[:5]] == [True] * 5
+    assert wins[5:] == [""] * 5

@@ -10,7 +10,13 @@ from lenet.errors import BadInput
 from runners import store
 from runners.report.build import build
 from runners.report.tables import runs_table
-from runners.report.variance import read_sources, variance_table
+from runners.report.variance import (
+    beyond_images_sentences,
+    precision_sentences,
+    read_sources,
+    variance_table,
+    wrong_winner_sentences,
+)
 from runners.report.wording import EXACTLY_ZERO, SOURCES, variance_grid
 from runners.spec import VARIES
 
@@ -201,3 +207,43 @@ def test_a_source_comes_from_one_folder(folders):
 def test_a_folder_without_a_study_is_refused():
     with pytest.raises(BadInput, match="nowhere holds no"):
         read_sources([Path("nowhere")])
+
+
+# How precise, and how misleading
+
+
+def test_how_the_interval_shrinks_and_how_many_runs_a_precision_takes_is_told(runs):
+    (told,) = precision_sentences(runs(changed={2: {"status": "failed"}}), wanted=0.001)
+    rest = np.delete(ACCURACIES, 2)
+    half = stats.t.ppf(0.975, 9) * rest.std(ddof=1) / math.sqrt(10)
+    assert f"{100 * half:.2f} with 10, " in told
+    needed = math.ceil((stats.t.ppf(0.975, 3) * rest.std(ddof=1) / 0.001) ** 2)
+    assert told.endswith(f"with 100 runs; +-0.1 takes {needed} runs.")
+    assert precision_sentences(runs(seeds=[0])) == precision_sentences(runs_table([])) == []
+
+
+def test_the_chance_that_one_run_each_picks_the_wrong_winner_has_its_interval(runs):
+    ahead = [0.899, 0.891, 0.900, 0.898, 0.894]
+    (told,) = wrong_winner_sentences(pd.concat([runs("keras"), runs("torch", accuracies=ahead)]))
+    u = stats.mannwhitneyu(ACCURACIES, ahead).statistic / 25
+    assert told.startswith(
+        "torch is ahead of keras in mean accuracy (matched); one run each picks the wrong winner in "
+    )
+    assert f" {100 * u:.0f} % of cases [" in told
+    assert wrong_winner_sentences(runs("keras")) == []
+
+
+def test_what_is_left_beyond_the_choice_of_test_images_is_told_though_it_be_negative(runs):
+    table, labels = runs(), np.zeros(400, int)
+    rng = np.random.default_rng(0)
+    differing = {run_id: (rng.random(400) < 0.05 + 0.1 * i) for i, run_id in enumerate(table["run_id"])}
+    (told,) = beyond_images_sentences(table, differing, labels)
+    right = np.array([~predicted for predicted in differing.values()])
+    covariances = np.cov(right.T.astype(float))
+    left = (covariances.sum() - np.trace(covariances)) / (400 * 399)
+    assert f"over 5 runs {100 * right.mean(axis=1).std(ddof=1):.3f} percentage points on these 400 test images" in told
+    assert f", {100 * math.sqrt(left):.3f} on endless ones; " in told
+    assert f"worth {100 * math.sqrt(right.mean() * (1 - right.mean()) / 400):.3f} to any accuracy." in told
+    level = {run_id: np.roll(np.arange(400) < 40, 40 * i) for i, run_id in enumerate(table["run_id"])}
+    assert "on endless ones a variance estimated as -" in beyond_images_sentences(table, level, labels)[0]
+    assert beyond_images_sentences(table, {}, labels) == []

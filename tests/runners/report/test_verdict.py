@@ -15,9 +15,8 @@ from runners.report.statistics import (
 )
 from runners.report.verdict import METRICS, TIME_TO_ACCURACY, Metric, Verdict, compare, verdict
 
-ACCURACY, TRAINING, TOTAL = METRICS
-SPEED = Metric("images_per_second", "Speed", higher_is_better=True, margin=1.05, ratio=True)
-ERROR = Metric("test_error", "Test error", higher_is_better=False, margin=0.005, ratio=False)
+ACCURACY, LOSS, TRAINING, SPEED, TOTAL = METRICS
+ERROR = Metric("test_error", "Test error", higher_is_better=False, margin=0.005, ratio=False, larger="higher")
 
 
 def points(difference, half95, half90=None, n=10, margin=0.5):
@@ -38,7 +37,9 @@ def told(comparison, metric=ACCURACY):
 def test_the_metrics_and_their_margins():
     assert [(m.name, m.margin, m.ratio, m.higher_is_better, m.primary) for m in METRICS] == [
         ("test_accuracy", 0.005, False, True, True),
+        ("test_loss", 1.05, True, False, False),
         ("train_seconds", 1.05, True, False, False),
+        ("images_per_second", 1.05, True, True, False),
         ("total_seconds", 1.05, True, False, False),
     ]
 
@@ -85,7 +86,7 @@ def test_better_in_time_is_the_faster_one():
 
 def test_better_where_a_speed_or_an_error_is_compared():
     assert told(ratio(1.22, (1.18, 1.26)), SPEED)[1] == (
-        "Speed: Keras is better; Keras is 22.0 % faster [18.0 %, 26.0 %], beyond the margin of 5 %."
+        "Images per second: Keras is better; Keras is 22.0 % faster [18.0 %, 26.0 %], beyond the margin of 5 %."
     )
     assert told(points(0.82, 0.21), ERROR)[1] == (
         "Test error: PyTorch is better by 0.82 percentage points [0.61, 1.03], beyond the margin of 0.5 "
@@ -131,6 +132,38 @@ def test_different():
         "Training time: different; its size against the margin is unresolved; "
         "PyTorch is 6.0 % slower on average [3.0 %, 9.0 %], with a margin of 5 %.",
     )
+
+
+def test_a_loss_is_told_in_per_cent_of_itself():
+    assert told(ratio(1.22, (1.18, 1.26)), LOSS)[1] == (
+        "Test loss: PyTorch is better; Keras is 22.0 % higher [18.0 %, 26.0 %], beyond the margin of 5 %."
+    )
+
+
+@pytest.mark.parametrize(
+    ("comparison", "change"),
+    [
+        (points(3.0, 0.1, n=3), "At least 2 more seeds for a verdict."),
+        (points(3.0, 0.1, n=4), "At least 1 more seed for a verdict."),
+        (points(-0.82, 0.21), "This holds for any margin below 0.61 percentage points."),
+        (points(0.1, 0.45, half90=0.3), "This holds for any margin above 0.40 percentage points."),
+        # 10 (0.3/0.1)^2 = 90, less 10; 10 (0.3/0.1)^2, less 10, for the 90 % interval
+        (points(0.6, 0.301), "At least 81 more seeds to show that it is beyond the margin."),
+        (points(-0.4, 0.301, half90=0.299), "At least 80 more seeds to show that it is within the margin."),
+        (points(0.5, 0.3), "It lies at the margin itself, where no number of seeds settles its size."),
+        (points(0.2, 0.6, half90=0.5), ""),  # the sentence has it
+    ],
+)
+def test_what_would_change_a_verdict_is_said(comparison, change):
+    assert verdict(comparison, "Keras", "PyTorch", ACCURACY).would_change == change
+
+
+def test_a_margin_just_within_what_would_change_the_verdict_leaves_it():
+    for comparison, kept, lost in ((points(0.82, 0.21), 0.6099, 0.6101), (points(0.1, 0.45, 0.3), 0.4001, 0.3999)):
+        kind = told(comparison)[0]
+        assert (
+            told(replace(comparison, margin=kept / 100))[0] == kind != told(replace(comparison, margin=lost / 100))[0]
+        )
 
 
 def test_runs_that_never_reached_the_target_leave_no_verdict():
