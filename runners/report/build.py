@@ -1,7 +1,7 @@
 """From a results folder to everything that is reported of it."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +34,7 @@ class Report:
     study: Study
     records: tuple[RunRecord, ...]
     runs: pd.DataFrame
+    epochs: pd.DataFrame
     summary: pd.DataFrame
     comparisons: pd.DataFrame
     audit: Audit | None
@@ -44,8 +45,8 @@ class Report:
     scaling: pd.DataFrame
     control: tuple[str, ...]
     notices: tuple[str, ...]
-    plots: tuple[Plot, ...]
     answers: tuple[Answer, ...]
+    plots: tuple[Plot, ...] = ()  # once they are drawn
 
     @property
     def unsuccessful(self) -> tuple[RunRecord, ...]:
@@ -64,54 +65,61 @@ class Report:
 
 
 def build(folder: Path) -> Report:
-    """Make tables/, plots/ and report.html anew from study.json and runs/; raises BadInput if there is no study."""
+    """Make tables/, plots/ and the pages anew from study.json and runs/; raises BadInput if there is no study."""
+    report = assemble(folder)
+    for name, table in _tables(report).items():
+        tables.write(table, folder / "tables", name)
+    shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
+    report = replace(report, plots=tuple(draw_all(report)))
+    store.write_atomically(report.page, page.render(report).encode())
+    store.write_atomically(folder / "report.md", markdown.render(report).encode())
+    return report
+
+
+def assemble(folder: Path) -> Report:
+    """All that the page says, but for the plots; nothing is written. Raises BadInput if there is no study."""
     study = store.existing_study(folder)
     records, unreadable = store.read_records(folder, study.plan)
-    runs, epochs = tables.runs_table(records, study.plan.target_accuracy), tables.epochs_table(records)
+    runs = tables.runs_table(records, study.plan.target_accuracy)
     found = parity.read(folder) if "matched" in study.plan.tracks else None
     audit = found if found and found.is_of(study) else None
     unmatched = audit.unmatched if audit else frozenset()
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
-    made = {
-        "runs": runs,
-        "epochs": epochs,
-        "summary": tables.summary_table(runs),
-        "comparisons": comparisons_table(runs, study.plan, unmatched),
-        "agreement": agreement_table(study.plan, records, predictions),
-        "defaults": defaults_table(runs, study.plan, unmatched),
-        "variance": variance_table({study.plan.vary: runs}),
-    }
-    for name, table in made.items():
-        tables.write(table, folder / "tables", name)
-    shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
-    parting = divergence.read(folder)
-    clocks = tables.clocks_table(records)
-    scaling = scaling_table(runs, study.plan)
-    if len(scaling):
-        tables.write(scaling, folder / "tables", "scaling")
-    drawn = draw_all(study.plan, runs, epochs, clocks, made["comparisons"], scaling, parting, folder / "plots")
-    if parting:
-        tables.write(divergence_table(parting), folder / "tables", "divergence")
-    report = Report(
+    comparisons = comparisons_table(runs, study.plan, unmatched)
+    weaknesses = notices(study.plan, records, unreadable, unpredicted)
+    return Report(
         folder,
         study,
         tuple(records),
         runs,
-        made["summary"],
-        made["comparisons"],
+        tables.epochs_table(records),
+        tables.summary_table(runs),
+        comparisons,
         audit,
-        parting,
-        made["agreement"],
-        made["defaults"],
-        made["variance"],
-        scaling,
-        tuple(control_sentences(made["comparisons"])),
-        tuple(
-            audit_notices(folder, study.plan, records, audit) + notices(study.plan, records, unreadable, unpredicted)
-        ),
-        tuple(drawn),
-        answers(made["comparisons"], runs, study.plan),
+        divergence.read(folder),
+        agreement_table(study.plan, records, predictions),
+        defaults_table(runs, study.plan, unmatched),
+        variance_table({study.plan.vary: runs}),
+        scaling_table(runs, study.plan),
+        tuple(control_sentences(comparisons)),
+        tuple(audit_notices(folder, study.plan, records, audit) + weaknesses),
+        answers(comparisons, runs, study.plan),
     )
-    store.write_atomically(report.page, page.render(report).encode())
-    store.write_atomically(folder / "report.md", markdown.render(report).encode())
-    return report
+
+
+def _tables(report: Report) -> dict[str, pd.DataFrame]:
+    """By file name; the last two only where there is something in them."""
+    made = {
+        "runs": report.runs,
+        "epochs": report.epochs,
+        "summary": report.summary,
+        "comparisons": report.comparisons,
+        "agreement": report.agreements,
+        "defaults": report.defaults,
+        "variance": report.variance,
+    }
+    if len(report.scaling):
+        made["scaling"] = report.scaling
+    if report.divergence:
+        made["divergence"] = divergence_table(report.divergence)
+    return made

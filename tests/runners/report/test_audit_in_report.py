@@ -6,7 +6,8 @@ from runners import audit
 from runners.audit import FILE
 from runners.defaults import Defaults
 from runners.report.audit import DRAWN, defaults_grid
-from runners.report.build import build
+from runners.report.build import assemble
+from runners.report.page import render
 from runners.report.wording import ABSENT
 from tests.runners.report.conftest import ENVIRONMENT, an_audit
 
@@ -16,8 +17,8 @@ def sentences(report):
 
 
 def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
-    report = build(study_folder())
-    page = report.page.read_text()
+    report = assemble(study_folder())
+    page = render(report)
     assert "Parity audit (quick): all 2 checks hold" in page
     assert '<th scope="row">gradient</th>' in page
     assert report.comparisons["paired"].all()
@@ -27,14 +28,14 @@ def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
 def test_a_failed_audit_unpairs_the_comparison_and_takes_the_word_away(study_folder):
     folder = study_folder()
     audit.write(folder, an_audit(fails=True))
-    report = build(folder)
+    report = assemble(folder)
     assert not report.comparisons["paired"].any()
     assert report.comparisons["wins"].isna().all()
     assert report.notices == (
         "torch: not matched: the parity audit's check of gradient (float64) fails. conv1/kernel is the first to "
         "differ; look at the loop; mend that, and use another --out.",
     )
-    page = report.page.read_text()
+    page = render(report)
     assert "<small>not matched</small>" in page
     assert "<small>matched</small>" not in page
     assert "Each run was set up" in page
@@ -44,15 +45,15 @@ def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder,
     folder = study_folder(("keras", "torch", "torch:ddp:2"))
     plan = make_plan(contenders=("keras", "torch", "torch:ddp:2"))
     audit.write(folder, an_audit("torch", "torch:ddp:2", fails=True, plan=plan))
-    paired = build(folder).comparisons.groupby(["a", "b"])["paired"].all().to_dict()
+    paired = assemble(folder).comparisons.groupby(["a", "b"])["paired"].all().to_dict()
     assert paired == {("keras", "torch"): True, ("keras", "torch:ddp:2"): False, ("torch", "torch:ddp:2"): False}
 
 
 def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     folder = study_folder(tracks=("matched", "native"))
-    assert len(build(folder).defaults) == 5
+    assert len(assemble(folder).defaults) == 5
     audit.write(folder, an_audit(fails=True))
-    assert len(build(folder).defaults) == 0
+    assert len(assemble(folder).defaults) == 0
 
 
 OTHERS = [None, {"threads": 2}, {"batch_size": 64}, {"contenders": ("torch", "keras")}]
@@ -64,7 +65,7 @@ def test_without_an_audit_of_the_same_conditions_a_study_says_so(study_folder, m
     (folder / FILE).unlink()
     if other:
         audit.write(folder, an_audit(fails=True, plan=make_plan(**other)))
-    report = build(folder)
+    report = assemble(folder)
     assert report.audit is None
     assert report.notices == (
         "The folder has no parity audit of these contenders, this code and these settings; python scripts/audit.py "
@@ -76,7 +77,7 @@ def test_runs_on_a_machine_that_was_not_audited_are_told(study_folder):
     folder = study_folder()
     done = an_audit().model_copy(update={"machines": ("Another CPU",)})
     audit.write(folder, done)
-    (notice,) = build(folder).notices
+    (notice,) = assemble(folder).notices
     assert notice.startswith(f"Runs on {ENVIRONMENT.cpu_model} were not audited there; ")
 
 
@@ -84,7 +85,7 @@ def test_runs_on_a_machine_that_was_not_audited_are_told(study_folder):
 def test_where_nothing_is_matched_no_audit_is_missed(study_folder, given):
     folder = study_folder(**given)
     (folder / FILE).unlink()
-    assert build(folder).notices == ()
+    assert assemble(folder).notices == ()
 
 
 def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
@@ -96,7 +97,7 @@ def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
         for name, own in (("keras", "1e-07"), ("torch", "1e-08"))
     )
     audit.write(folder, an_audit().model_copy(update={"defaults": chosen}))
-    page = build(folder).page.read_text()
+    page = render(assemble(folder))
     assert '<th scope="row">epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>' in page
     assert "beta 1" not in page
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from runners.report.build import build
+from runners.report.build import assemble
 from runners.report.comparisons import comparisons_table
 from runners.report.document import SCHEMA, to_json
 from runners.report.headline import answers
@@ -30,7 +30,7 @@ def test_a_difference_that_matters_names_the_better_and_the_margin_that_would_un
     assert answer.short == "Test accuracy: keras is better."
     assert answer.told.startswith("Over 5 pairs of runs, keras is 2.00 percentage points higher on average. With 95 %")
     low, _ = paired_comparison(0.02 + SPREAD, np.zeros(5), 0.005).ci95
-    assert f"above {100 * low:.3g} percentage points mattered" in answer.change
+    assert f"any margin below {100 * low:.2f} percentage points." in answer.change
     assert answer.differs
 
 
@@ -39,7 +39,7 @@ def test_equivalence_says_from_which_difference_on_it_would_be_none(make_record,
     _, high = paired_comparison(SPREAD, np.zeros(5), 0.005).ci90
     assert answer.short == "Test accuracy: the same for practical purposes."
     assert "smaller than 0.5 percentage points, which was declared to matter" in answer.told
-    assert f"below {100 * high:.3g} percentage points mattered" in answer.change
+    assert f"any margin above {100 * high:.2f} percentage points." in answer.change
     assert not answer.differs
 
 
@@ -62,7 +62,7 @@ def test_few_seeds_ask_for_more_and_differ_by_no_verdict(make_record, make_plan)
     answer = told(make_record, make_plan, 0.02 + SPREAD[:4])
     assert answer.short == "Test accuracy: too little for a verdict."
     assert answer.told.startswith("No verdict with 4 seeds (5 are needed); keras is 2.0")
-    assert "--seeds 5" in answer.change
+    assert answer.change == "At least 1 more seed for a verdict."
     assert not answer.differs
 
 
@@ -83,7 +83,7 @@ def test_the_document_has_every_comparison_unrounded_and_nothing_that_json_lacks
     assert document["runs"] == {"completed": 16, "failed": 1, "diverged": 1, "oom": 1}
     assert document["notices"] == list(everything.notices)
     rows = everything.comparisons.to_dict("records")
-    assert len(document["comparisons"]) == len(rows) == 6
+    assert len(document["comparisons"]) == len(rows) == 10
     for found, row, answer in zip(document["comparisons"], rows, everything.answers, strict=True):
         assert (found["verdict"], found["told_as"], found["primary"]) == (row["verdict"], answer.track, answer.primary)
         for name in ("difference", "ci95_low", "p_equivalence", "wins"):
@@ -93,7 +93,7 @@ def test_the_document_has_every_comparison_unrounded_and_nothing_that_json_lacks
 
 def test_a_primary_metric_that_differs_makes_the_study_differ(study_folder):
     changed = {f"keras-matched-seed{seed}": {"test_accuracy": 0.99 + 0.0001 * seed} for seed in range(5)}
-    assert build(study_folder(changed=changed)).differs
+    assert assemble(study_folder(changed=changed)).differs
 
 
 def test_the_markdown_has_verdicts_notices_and_every_section_and_fits_a_comment(everything):

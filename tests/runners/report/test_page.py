@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from runners.report.agreement import agreement_sentences
-from runners.report.build import build
+from runners.report.build import assemble
+from runners.report.page import render
 from runners.report.wording import agreement_grid
 
 VOID = {"meta", "img", "br"}
@@ -96,7 +97,7 @@ def test_a_traceback_keeps_its_lines(source):
 
 
 def test_every_verdict_and_notice_is_there(everything, page):
-    assert len(everything.comparisons) == 6
+    assert len(everything.comparisons) == 10
     for answer in everything.answers:
         assert f"{answer.short} {answer.told} {answer.change}" in page.text
     for told in everything.notices:
@@ -136,7 +137,7 @@ def test_what_varied_is_described(page):
     ],
 )
 def test_what_was_held_fixed_is_described_and_nothing_is_said_to_be_over_seeds(study_folder, vary, told):
-    text = Page(build(study_folder(vary=vary)).page.read_text()).text
+    text = Page(render(assemble(study_folder(vary=vary)))).text
     assert f"Between the runs of a contender, what varied was {told}" in text
     assert "with Adam at 0.001, in 5 runs each, on CPUs" in text
     assert "over 5 seeds" not in text
@@ -177,14 +178,14 @@ def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
 
 
 def test_what_the_defaults_are_worth_is_told_for_each_metric(everything, page):
-    assert len(everything.defaults) == 3
+    assert len(everything.defaults) == 5
     for sentence in everything.defaults["sentence"]:
         assert sentence in page.text
     assert "only one of matched and native" not in page.text
 
 
 def test_one_track_says_what_would_tell_what_the_defaults_are_worth(study_folder):
-    page = Page(build(study_folder(seeds=[0])).page.read_text())
+    page = Page(render(assemble(study_folder(seeds=[0]))))
     assert "This study has only one of matched and native. A study with --track matched,native tells" in page.text
 
 

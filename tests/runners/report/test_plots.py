@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from runners.report.contrasts import SEEDS_AS_DOTS, forest, paired_runs
 from runners.report.curves import CURVES, QUANTILES, SEED, learning_curves
 from runners.report.gallery import draw_all
 from runners.report.plots import COLOURS, IN_THE_DARK, INK, looks
+from runners.report.scaling import scaling_table
 from runners.report.spreads import RUNS_AS_DOTS, distribution
 from runners.report.stages import STAGES, split_clock
 from runners.report.statistics import simultaneous_band
@@ -52,9 +54,9 @@ def the_metric(make_plan, name):
 
 def drawn(make_plan, records, folder):
     plan, runs = make_plan(), runs_table(records)
-    return draw_all(
-        plan, runs, epochs_table(records), clocks_table(records), comparisons_table(runs, plan), None, folder
-    )
+    made = {"runs": runs, "epochs": epochs_table(records), "comparisons": comparisons_table(runs, plan)}
+    what = {"study": SimpleNamespace(plan=plan), "records": records, "divergence": None}
+    return draw_all(SimpleNamespace(folder=folder, scaling=scaling_table(runs, plan), **made, **what))
 
 
 def test_every_plot_is_there_as_png_svg_and_csv(everything):
@@ -107,7 +109,7 @@ def test_one_run_of_one_epoch_is_drawn(make_record, make_plan, tmp_path):
 
 
 def test_without_a_completed_run_nothing_is_drawn(make_plan, tmp_path):
-    assert drawn(make_plan, [], tmp_path / "plots") == []
+    assert drawn(make_plan, [], tmp_path) == []
     assert list((tmp_path / "plots").iterdir()) == []
 
 

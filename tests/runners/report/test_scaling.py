@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from runners.report.build import build
+from runners.report.build import assemble, build
 from runners.report.plots import save
 from runners.report.scaling import scaling_grid, scaling_sentences, scaling_table
 from runners.report.scaling_plot import scaling_plot, scaling_points
@@ -201,7 +201,7 @@ def test_screen_and_page_show_the_scaling(weak_report):
 
 
 def test_a_strong_study_pairs_replicas_and_one_without_strategies_shows_no_scaling(study_folder, everything):
-    report = build(study_folder(("torch", "torch:ddp:2")))
+    report = assemble(study_folder(("torch", "torch:ddp:2")))
     assert report.comparisons["paired"].all()
     assert not report.comparisons["sentence"].str.contains("scaling").any()
     assert not any("recipe" in notice for notice in report.notices)

@@ -8,7 +8,8 @@ from scipy import stats
 
 from lenet.errors import BadInput
 from runners import store
-from runners.report.build import build
+from runners.report.build import assemble, build
+from runners.report.page import render
 from runners.report.tables import runs_table
 from runners.report.variance import (
     beyond_images_sentences,
@@ -127,7 +128,7 @@ def test_what_is_not_there_is_a_dash(runs):
 @pytest.mark.parametrize("same", [True, False])
 def test_the_page_says_of_an_sd_of_0_that_it_is_no_rounding(study_folder, same):
     changed = {f"torch-matched-seed{n}": {"test_accuracy": 0.9, "test_loss": 0.3} for n in range(5)} if same else {}
-    page = build(study_folder(vary="nothing", changed=changed)).page.read_text()
+    page = render(assemble(study_folder(vary="nothing", changed=changed)))
     assert (EXACTLY_ZERO in page) == ('<td class="n">exactly 0</td>' in page) == same
 
 
