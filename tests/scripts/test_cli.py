@@ -55,7 +55,6 @@ BAD_COMMANDS = [
     (("--vary", "weights"), "unknown --vary 'weights': choose from all, init, order, nothing"),
     (("--vary", "init", "--track", "native"), "--vary init goes with --track matched alone, not native: elsewhere"),
     (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
-    (("keras:mirrored:2",), "'keras:mirrored:2': the strategy mirrored is not available yet; choose from keras, torch"),
     (
         ("torch:ddp:3", "--track", "native"),
         "torch:ddp:3 in native needs a batch size that its 3 replicas divide, not 128",
