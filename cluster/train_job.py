@@ -48,10 +48,10 @@ def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
                 resources_per_worker={"CPU": need.cpus, **({"GPU": need.gpus} if need.gpus else {})},
                 placement_strategy="PACK",
             ),
-            run_config=RunConfig(storage_path=scratch, failure_config=once),  # type: ignore[arg-type]
+            run_config=RunConfig(storage_path=scratch, failure_config=once),
         )
         try:
-            return trainer.fit().return_value  # type: ignore[attr-defined]
+            return trainer.fit().return_value
         except TrainingFailedError as error:
             raise _reason(error) from error
 

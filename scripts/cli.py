@@ -18,7 +18,8 @@ from runners.spec import DEVICES, LARGEST_SEED, TRACKS, VARIES, Contender, Track
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(
-        help="keras, torch, keras:mirrored:N, keras:multiworker:N, torch:ddp:N; one twice is an A/A control [default: keras torch]"
+        help="keras, torch, keras:mirrored:N, keras:multiworker:N, torch:ddp:N; one twice is an A/A control "
+        "[default: keras torch]"
     ),
 ]
 Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]

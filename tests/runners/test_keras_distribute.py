@@ -28,6 +28,7 @@ RUNS = {
     # So fast that the test loss soon rises: every decision of the callbacks is taken.
     "callbacks": SHORT | {"epochs": 6, "optimizer": Adam(learning_rate=0.03), "reduce_lr": 1, "early_stopping": 2},
     "short": SHORT,
+    "float32": SHORT | {"dtype": "float32"},  # whose kernels are others
     "native": SHORT | {"track": "native", "dtype": "float32"},
 }
 TOGETHER = ("keras:mirrored:2", "keras:mirrored:3", "keras:multiworker:2", "keras:multiworker:3")
@@ -154,3 +155,9 @@ def test_a_break_of_weighting_splitting_or_evaluation_is_seen(left, name, broken
 def test_a_contender_of_two_processes_does_not_train_alone(keras_runner):
     with pytest.raises(RuntimeError, match="keras:mirrored:2 trains on 2 replicas together, and here are 1"):
         keras_runner.distribute.strategy(RunSpec(contender="keras:mirrored:2"))
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_a_replica_may_have_no_image_in_single_precision_either(left, name):
+    distances = apart(left["keras"]["float32"][0], left[name]["float32"][0])
+    assert max(distances.values()) <= 1e-4, distances
