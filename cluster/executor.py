@@ -117,7 +117,7 @@ def _perform_together(
         return perform_or_raise(spec, data, work, report, began_at + seconds_waited())
 
     try:
-        return fit(replica, need)
+        return fit(replica, need, spec.contender.framework)
     except ProcessDied:
         raise
     except Exception as error:
@@ -149,7 +149,7 @@ def call_each(
     def place(spec: RunSpec, item: Any) -> ray.ObjectRef:
         need = need_of(spec)
         if in_train(spec):
-            return _call_together.remote(function, item, [shared], need)
+            return _call_together.remote(function, item, [shared], need, spec.contender.framework)
         return _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, shared)
 
     calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
@@ -167,9 +167,9 @@ def _call(function: Callable[[Any, FashionMnist], Any], item: Any, data: Fashion
 
 @ray.remote(num_cpus=0, max_calls=1, max_retries=0)
 def _call_together(
-    function: Callable[[Any, FashionMnist], Any], item: Any, shared: list[ray.ObjectRef], need: Need
+    function: Callable[[Any, FashionMnist], Any], item: Any, shared: list[ray.ObjectRef], need: Need, framework: str
 ) -> Any:
-    return fit(lambda: function(item, *ray.get(shared)), need)
+    return fit(lambda: function(item, *ray.get(shared)), need, framework)
 
 
 def _result(call: ray.ObjectRef) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from runners.spec import RunSpec
 
-IN_TRAIN = ("ddp",)  # strategies with a process for each replica, which Ray Train starts together
+IN_TRAIN = ("ddp", "multiworker")  # strategies with a process for each replica, which Ray Train starts together
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ def in_train(spec: RunSpec) -> bool:
 
 
 def need_of(spec: RunSpec) -> Need:
-    """For each process one GPU, where the study trains on GPUs, and in any case as many cores as it has threads."""
+    """For each replica one GPU, where the study trains on GPUs, and in any case as many cores as it has threads.
+
+    Replicas are processes of their own, or all in one process and so on one node.
+    """
     processes = spec.contender.replicas if in_train(spec) else 1
-    return Need(cpus=spec.threads, gpus=1 if spec.device == "gpu" else 0, processes=processes)
+    replicas = spec.contender.replicas // processes  # of each process
+    return Need(cpus=replicas * spec.threads, gpus=replicas if spec.device == "gpu" else 0, processes=processes)

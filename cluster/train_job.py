@@ -21,15 +21,16 @@ class ProcessDied(Exception):
     """A process of the job died, or could not be started: not what training raised, and worth another attempt."""
 
 
-def fit(function: Callable[[], Any], need: Need) -> Any:
-    """Call `function` in each process of a PyTorch process group; what it returns in the first, that of rank 0.
+def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
+    """Call `function` in each process of a group; what it returns in the first, that of rank 0.
+
+    The group is PyTorch's process group, or what TF_CONFIG tells TensorFlow.
 
     To be called in a process of its own, which coordinates. Raises the exception of a `function` that raised, or
     ProcessDied. Ray Train itself retries nothing, so that every attempt is the executor's and is recorded.
     """
     os.environ.update(ENVIRONMENT)
-    # They load PyTorch and much else, which only this process needs.
-    from ray.train.torch import TorchTrainer
+    # They load the framework and much else, which only this process needs.
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.exceptions import TrainingFailedError
 
@@ -39,7 +40,7 @@ def fit(function: Callable[[], Any], need: Need) -> Any:
 
     once = FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        trainer = TorchTrainer(
+        trainer = _trainer(framework)(
             replica,
             scaling_config=ScalingConfig(
                 num_workers=need.processes,
@@ -47,12 +48,23 @@ def fit(function: Callable[[], Any], need: Need) -> Any:
                 resources_per_worker={"CPU": need.cpus, **({"GPU": need.gpus} if need.gpus else {})},
                 placement_strategy="PACK",
             ),
-            run_config=RunConfig(storage_path=scratch, failure_config=once),  # type: ignore[arg-type]
+            run_config=RunConfig(storage_path=scratch, failure_config=once),
         )
         try:
-            return trainer.fit().return_value  # type: ignore[attr-defined]
+            return trainer.fit().return_value
         except TrainingFailedError as error:
             raise _reason(error) from error
+
+
+def _trainer(framework: str) -> Any:
+    """What sets a group of the framework up."""
+    if framework == "keras":
+        from ray.train.tensorflow import TensorflowTrainer
+
+        return TensorflowTrainer
+    from ray.train.torch import TorchTrainer
+
+    return TorchTrainer
 
 
 def is_first() -> bool:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from lenet.errors import BadInput
 from lenet.keras_model import block_outputs, build_model, get_weights, set_weights
+from runners import keras_distribute as distribute
 from runners.clock import Stopwatch
 from runners.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
@@ -34,10 +36,14 @@ def train(
     folder: Path,
     on_step: Callable[[Weights], None] | None = None,
 ) -> Outcome:
-    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step."""
-    configure(spec)
-    stopwatch.synchronize = tf.test.experimental.sync_devices
-    model = build(spec)
+    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step.
+
+    Of several processes each goes through this with its share of every batch; the outcome is that of all of them.
+    """
+    strategy = configure(spec)
+    stopwatch.synchronize = partial(distribute.synchronize, strategy)
+    with strategy.scope():
+        model = build(spec)
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
@@ -48,45 +54,58 @@ def train(
         orders = None
         feed = native_data(spec, data)
     reporter = EpochReporter(stopwatch, on_epoch)
+    chosen = callbacks(spec, folder, stopwatch, writes=distribute.is_first(strategy))
     watchers = [] if on_step is None else [StepReporter(on_step)]
-    time_first_step(model, stopwatch)
+    called = [reporter, *chosen, *watchers]
 
-    model.fit(
-        **feed,
-        epochs=spec.epochs,
-        callbacks=[reporter, *callbacks(spec, folder, stopwatch), *watchers],
-        verbose=0,
-    )
+    if spec.contender.strategy != "single":
+        predictions = distribute.fit(strategy, model, spec, data, feed, called, stopwatch.first_step)
+    else:
+        time_first_step(model, stopwatch)
+        model.fit(**feed, epochs=spec.epochs, callbacks=called, verbose=0)
+        predictions = predicted_classes(model, spec, data.test_images)
 
     return Outcome(
         epochs=tuple(reporter.rows),
-        predictions=predicted_classes(model, spec, data.test_images),
+        predictions=predictions,
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
-        **what_is_in_force(),
+        nodes=distribute.nodes(strategy),
+        **what_is_in_force(spec),
     )
 
 
 def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
     """A matched run before its first step, for the parity audit."""
-    configure(spec)
-    model = build(spec)
+    strategy = configure(spec)
+    with strategy.scope():
+        model = build(spec)
     orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-    fed = list(matched_data(spec, data, orders)["x"].as_numpy_iterator())
+    feed = matched_data(spec, data, orders)
+    if spec.contender.strategy != "single":
+        fed = distribute.fed(strategy, feed["x"], spec.epochs * feed["steps_per_epoch"])
+    else:
+        fed = list(feed["x"].as_numpy_iterator())
     return Look(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
 
 
-def configure(spec: RunSpec) -> None:
-    """Devices, threads, precision and determinism, before TensorFlow's runtime starts."""
+def configure(spec: RunSpec) -> tf.distribute.Strategy:
+    """Devices, threads, precision and determinism, before TensorFlow's runtime starts; returns who trains together."""
     gpus = tf.config.list_physical_devices("GPU")
+    replicas = distribute.replicas_here(spec.contender)
     if spec.device == "cpu":
         tf.config.set_visible_devices([], "GPU")
+        if replicas > 1:
+            (cpu,) = tf.config.list_physical_devices("CPU")
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
     elif not gpus:
         raise RuntimeError(f"TensorFlow {tf.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
     else:
-        tf.config.experimental.set_memory_growth(gpus[0], True)
-    tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(spec.threads)
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    # Replicas that share a process share its threads.
+    tf.config.threading.set_intra_op_parallelism_threads(spec.threads * replicas)
+    tf.config.threading.set_inter_op_parallelism_threads(spec.threads * replicas)
     if spec.track == "matched":
         tf.config.experimental.enable_tensor_float_32_execution(False)
     if spec.deterministic:
@@ -94,6 +113,7 @@ def configure(spec: RunSpec) -> None:
     keras.config.set_floatx(spec.dtype)
     keras.config.set_dtype_policy(spec.dtype)  # which Keras takes from floatx only once
     keras.utils.set_random_seed(spec.seed)
+    return distribute.strategy(spec)
 
 
 def build(spec: RunSpec) -> keras.Model:
@@ -159,10 +179,10 @@ def predicted_classes(model: keras.Model, spec: RunSpec, images: np.ndarray) -> 
     return np.concatenate([model.predict_on_batch(part).argmax(axis=1) for part in parts]).astype(np.uint8)
 
 
-def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch) -> list[keras.callbacks.Callback]:
-    """Those asked for; all watch the test loss."""
+def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch, writes: bool = True) -> list[keras.callbacks.Callback]:
+    """Those asked for; all watch the test loss. Only a process that `writes` keeps the best weights."""
     chosen: list[keras.callbacks.Callback] = []
-    if spec.checkpoint:
+    if spec.checkpoint and writes:
         path = str(folder / CHECKPOINT)
         chosen.append(TimedCheckpoint(stopwatch, path, save_best_only=True, save_weights_only=True))
     if spec.reduce_lr is not None:
@@ -213,7 +233,7 @@ class EpochReporter(keras.callbacks.Callback):
             train_accuracy=logs["accuracy"],
             test_loss=logs["val_loss"],
             test_accuracy=logs["val_accuracy"],
-            learning_rate=float(self.model.optimizer.learning_rate),
+            learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             train_seconds=self.train_seconds,
             eval_seconds=self.eval_seconds,
         )
@@ -250,7 +270,7 @@ def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:
     model.train_function = first_step
 
 
-def what_is_in_force() -> dict[str, Any]:
+def what_is_in_force(spec: RunSpec) -> dict[str, Any]:
     """Versions and flags, read back from TensorFlow rather than repeated from the spec."""
     build_info = tf.sysconfig.get_build_info()
     gpus = tf.config.get_visible_devices("GPU")
@@ -258,7 +278,11 @@ def what_is_in_force() -> dict[str, Any]:
     versions |= {
         name: str(build_info[f"{name}_version"]) for name in ("cuda", "cudnn") if f"{name}_version" in build_info
     }
-    flags = {**process_settings(), "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0}
+    flags = {
+        **process_settings(),
+        "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0,
+        **distribute.facts(distribute.strategy(spec), spec.contender),
+    }
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
     return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
 
@@ -280,9 +304,12 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
     feeding: dict[str, Flag] = {}
     if spec.track == "native":
         feed = native_data(spec, data)
-        adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
-        feeding["shuffling"] = f"fit(shuffle={inspect.signature(model.fit).parameters['shuffle'].default})"
-        feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
+        if spec.contender.strategy != "single":
+            feeding |= distribute.native_choices(spec, feed)
+        else:
+            adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
+            feeding["shuffling"] = f"fit(shuffle={inspect.signature(model.fit).parameters['shuffle'].default})"
+            feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
     moves = []
     for gradient in ADAM_PROBES:
         probe = keras.Variable(0.0, dtype="float64")

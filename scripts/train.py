@@ -6,6 +6,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from cluster.inline import execute
+from cluster.need import in_train
 from lenet.data import load
 from lenet.errors import BadInput
 from runners import store
@@ -17,7 +18,7 @@ from scripts import cli
 
 
 def train(
-    contender: Annotated[str, typer.Argument(help="keras or torch")],
+    contender: Annotated[str, typer.Argument(help="keras, torch or keras:mirrored:N")],
     seed: Annotated[int, typer.Option(help="draws initial weights and batch order")] = 0,
     track: Annotated[str, typer.Option(help="matched or native")] = "matched",
     epochs: cli.Epochs = 13,
@@ -37,11 +38,6 @@ def train(
     with cli.exit_codes():
         (one_track,) = cli.tracks(track, at_most=1)
         named = cli.contender(contender)
-        if named.strategy != "single":
-            raise BadInput(
-                f"{named} has several processes, which Ray places; "
-                f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
-            )
         spec = RunSpec(
             contender=named,
             track=one_track,
@@ -57,6 +53,11 @@ def train(
             checkpoint=checkpoint,
             deterministic=deterministic,
         )
+        if in_train(spec):
+            raise BadInput(
+                f"{named} has several processes, which Ray places; "
+                f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
+            )
         store.prepare(out)
         data = load(data_dir)
         console = cli.stdout_console()

@@ -17,6 +17,7 @@ RULES = (
     "its objects are among the calls. Stopwatch readings and branches for the matched track or several replicas "
     "are left out."
 )
+SEVERAL = ("ddp.replicas() > 1", "spec.contender.strategy != 'single'")  # how a branch for several replicas begins
 Read = Callable[[str], str]  # path from the project's root -> text
 
 
@@ -179,9 +180,7 @@ def _left_out(node: ast.AST) -> range:
             return _span(node)
         case ast.Expr(value=ast.Call(func=called)) | ast.Assign(value=ast.Call(func=called)):
             return _span(node) if ast.unparse(called).startswith("stopwatch.") else range(0)
-        case ast.If(test=test) if ast.unparse(test) == "ddp.replicas() > 1" or ast.unparse(test).endswith(
-            "== 'matched'"
-        ):
+        case ast.If(test=test) if ast.unparse(test) in SEVERAL or ast.unparse(test).endswith("== 'matched'"):
             return range(node.lineno, node.orelse[0].lineno if node.orelse else _span(node).stop)
     return range(0)
 

@@ -1,5 +1,6 @@
 """Runs of two processes as Ray Train jobs on a real local Ray: started together, watched over, tried again."""
 
+import json
 import os
 import signal
 import time
@@ -11,9 +12,10 @@ import ray
 
 from cluster.executor import execute
 from cluster.need import Need, need_of
-from lenet.data import FashionMnist
-from runners.events import Event, Retried, Started
+from lenet.data import FashionMnist, load
+from runners.events import EpochDone, Event, Retried, Started
 from runners.record import EpochRow, RunRecord, RunResult
+from runners.run import run
 from runners.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, row
 
@@ -90,7 +92,42 @@ def test_an_exception_in_one_process_ends_all_at_once_is_not_retried_and_frees_t
     assert after.error == "had both cores"
 
 
+def test_keras_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(tmp_path: Path) -> None:
+    """The other waits inside a collective for the one that died, where nothing but its own end can reach it."""
+    spec = RunSpec(contender="keras:multiworker:2", limit_train=256, epochs=2)
+
+    def work(
+        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
+    ) -> RunResult:
+        rank = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+        first = not (tmp_path / f"{rank}").exists()
+        (tmp_path / f"{rank}").touch()
+
+        def told(row: EpochRow) -> None:
+            on_epoch(row)
+            if rank == 1 and first:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return run(spec, data, told, began_at)
+
+    told: list[Event] = []
+    (result,) = execute([spec], load().first(256, 128), work, told.append)
+    record = result.record
+    assert (record.status, record.attempts) == ("completed", 2), record.error
+    (retried,) = [event for event in told if isinstance(event, Retried)]
+    assert "process of replica 1 died" in retried.reason
+    assert [event.row.epoch for event in told if isinstance(event, EpochDone)] == [1, 1, 2], "rank 0 alone tells"
+    assert record.nodes == (record.node,) * 2
+    assert result.predictions is not None
+    assert len(result.predictions) == 128
+
+
 def test_each_replica_needs_its_own() -> None:
     assert need_of(RunSpec(contender="torch:ddp:3", threads=2)) == Need(cpus=2, gpus=0, processes=3)
     assert str(need_of(RunSpec(contender="torch:ddp:3", device="gpu"))) == "3 times 1 CPU(s) and 1 GPU(s)"
-    assert need_of(RunSpec(contender="keras:mirrored:2")).processes == 1
+    assert need_of(RunSpec(contender="keras:multiworker:3", threads=2)) == Need(cpus=2, gpus=0, processes=3)
+
+
+def test_replicas_of_one_process_need_theirs_together() -> None:
+    assert need_of(RunSpec(contender="keras:mirrored:3", threads=2)) == Need(cpus=6, gpus=0, processes=1)
+    assert need_of(RunSpec(contender="keras:mirrored:2", device="gpu")) == Need(cpus=2, gpus=2, processes=1)

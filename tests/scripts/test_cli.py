@@ -59,7 +59,6 @@ BAD_COMMANDS = [
     (("--lr-rule", "linear"), "--lr-rule linear goes with --scaling weak: in strong scaling every contender has"),
     (("torch:ddp:2", "--scaling", "weak", "--limit-train", "200"), "of 2 times 128 images, more than the 200 training"),
     (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
-    (("keras:mirrored:2",), "'keras:mirrored:2': the strategy mirrored is not available yet; choose from keras, torch"),
     (
         ("torch:ddp:3", "--track", "native"),
         "torch:ddp:3 in native needs a batch size that its 3 replicas divide, not 128",

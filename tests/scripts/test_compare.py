@@ -268,13 +268,14 @@ def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path) -> None:
     assert f"{victim} is truncated or not gzip" in done.stderr
 
 
-@pytest.mark.parametrize("framework", ["keras", "torch"])
-def test_one_run_by_hand(framework: str, tmp_path: Path) -> None:
-    done = run_script("train", framework, "--seed", 3, "--epochs", 1, "--limit-train", 640, "--out", tmp_path)
+@pytest.mark.parametrize("contender", ["keras", "torch", "keras:mirrored:2"])
+def test_one_run_by_hand(contender: str, tmp_path: Path) -> None:
+    done = run_script("train", contender, "--seed", 3, "--epochs", 1, "--limit-train", 640, "--out", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{framework}-matched-seed3  epoch 1/1" in done.stdout
-    assert (tmp_path / "runs" / f"{framework}-matched-seed3.json").exists()
-    assert list((tmp_path / "checkpoints" / f"{framework}-matched-seed3").iterdir())
+    name = contender.replace(":", "-")
+    assert f"{name}-matched-seed3  epoch 1/1" in done.stdout
+    assert (tmp_path / "runs" / f"{name}-matched-seed3.json").exists()
+    assert list((tmp_path / "checkpoints" / f"{name}-matched-seed3").iterdir())
 
 
 def test_two_replicas_are_audited_and_end_where_one_process_does(tmp_path: Path) -> None:
@@ -308,6 +309,8 @@ def test_replicas_beyond_the_cluster_are_refused_with_both_numbers(tmp_path: Pat
 
 
 def test_one_run_by_hand_is_one_process(tmp_path: Path) -> None:
-    refused = run_script("train", "torch:ddp:2", "--out", tmp_path / "results")
-    assert refused.returncode == 2
-    assert "torch:ddp:2 has several processes, which Ray places; `scripts/compare.py torch:ddp:2" in refused.stderr
+    for contender in ("torch:ddp:2", "keras:multiworker:2"):
+        refused = run_script("train", contender, "--out", tmp_path / "results")
+        assert refused.returncode == 2
+        expected = f"{contender} has several processes, which Ray places; `scripts/compare.py {contender}"
+        assert expected in refused.stderr
