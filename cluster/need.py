@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from runners.spec import RunSpec
 
 IN_TRAIN = ("ddp",)  # strategies with a process for each replica, which Ray Train starts together
+ONE_PROCESS = ("mirrored",)  # strategies whose replicas are all in one process, and so on one node
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class Need:
         each = f"{self.cpus} CPU(s)" + (f" and {self.gpus} GPU(s)" if self.gpus else "")
         return each if self.processes == 1 else f"{self.processes} times {each}"
 
+    def resources(self) -> dict[str, int]:
+        """What each process takes, as Ray writes it."""
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+
     def fits(self, cpus: int, gpus: int) -> int:
         """How many processes a node with so much has room for."""
         return min(cpus // self.cpus, gpus // self.gpus if self.gpus else cpus)
@@ -30,6 +35,11 @@ def in_train(spec: RunSpec) -> bool:
 
 
 def need_of(spec: RunSpec) -> Need:
-    """For each process one GPU, where the study trains on GPUs, and in any case as many cores as it has threads."""
-    processes = spec.contender.replicas if in_train(spec) else 1
-    return Need(cpus=spec.threads, gpus=1 if spec.device == "gpu" else 0, processes=processes)
+    """For each replica one GPU, where the study trains on GPUs, and in any case as many cores as it has threads."""
+    replicas = spec.contender.replicas
+    together = replicas if spec.contender.strategy in ONE_PROCESS else 1
+    return Need(
+        cpus=spec.threads * together,
+        gpus=together if spec.device == "gpu" else 0,
+        processes=replicas if in_train(spec) else 1,
+    )
