@@ -14,6 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from cluster.inline import perform, perform_or_raise
+from cluster.isolation import Environments, shared
 from cluster.line import Attempt, Line, Reservation
 from cluster.need import Need, in_train, need_of
 from cluster.train_job import ProcessDied, fit, is_first, seconds_waited
@@ -27,11 +28,17 @@ MAX_ATTEMPTS = 3  # the first and at most two retries
 POLL_SECONDS = 0.25
 
 
-def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Report) -> Iterator[RunResult]:
+def execute(
+    specs: Sequence[RunSpec],
+    data: FashionMnist,
+    work: Work,
+    report: Report,
+    environments: Environments = shared,
+) -> Iterator[RunResult]:
     """Do the runs on the connected cluster, in order, as many at once as fit, telling `report`; one result a run.
 
-    The data goes through Ray's object store, so no node needs a copy of its own. Closing the iterator early cancels
-    what is still running.
+    Each process has the environment of its framework. The data goes through Ray's object store, so no node needs a
+    copy of its own. Closing the iterator early cancels what is still running.
     """
     shared_data, shared_work = ray.put(data), ray.put(work)
     # On the driver's own node: on another it would die with that node, and the study with it.
@@ -39,12 +46,18 @@ def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Re
     mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def start(spec: RunSpec, reservation: Reservation | None) -> ray.ObjectRef:
-        need = need_of(spec)
+        need, runtime_env = need_of(spec), environments(spec.contender.framework)
         if reservation is None:
-            job = _perform_together.options(name=spec.run_id)
+            job = _perform_together.options(runtime_env=runtime_env, name=spec.run_id)
             return job.remote(spec, [shared_data, shared_work], mailbox, need, time.time())
         within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
-        task = _perform.options(num_cpus=need.cpus, num_gpus=need.gpus, scheduling_strategy=within, name=spec.run_id)
+        task = _perform.options(
+            num_cpus=need.cpus,
+            num_gpus=need.gpus,
+            scheduling_strategy=within,
+            runtime_env=runtime_env,
+            name=spec.run_id,
+        )
         return task.remote(spec, shared_data, shared_work, mailbox, time.time())
 
     line = Line(specs)
@@ -119,20 +132,25 @@ def _to_nobody(_event: Event) -> None:
 
 
 def call_each(
-    function: Callable[[Any, FashionMnist], Any], specs: Sequence[RunSpec], items: Sequence[Any], data: FashionMnist
+    function: Callable[[Any, FashionMnist], Any],
+    specs: Sequence[RunSpec],
+    items: Sequence[Any],
+    data: FashionMnist,
+    environments: Environments = shared,
 ) -> list[Any]:
     """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
 
     Each has a fresh process of its own, or several, in which case the first one's answer counts. Where a call raised,
     or a process died, its place holds the RayError.
     """
-    shared = ray.put(data)
+    shared_data = ray.put(data)
 
     def place(spec: RunSpec, item: Any) -> ray.ObjectRef:
-        need = need_of(spec)
+        need, runtime_env = need_of(spec), environments(spec.contender.framework)
         if in_train(spec):
-            return _call_together.remote(function, item, [shared], need)
-        return _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, shared)
+            return _call_together.options(runtime_env=runtime_env).remote(function, item, [shared_data], need)
+        call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=runtime_env)
+        return call.remote(function, item, shared_data)
 
     calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
     try:
