@@ -14,7 +14,7 @@ import ray
 from packaging.requirements import Requirement
 from ray.cluster_utils import Cluster
 
-from cluster.isolation import agreed, isolated, pins, shared, versions_on_nodes
+from cluster.isolation import agreed, pins, shared, versions_on_nodes
 from cluster.need import Need
 from lenet.errors import BadInput
 from runners.environment import PROJECT, refuse_other_versions
@@ -129,7 +129,6 @@ def test_a_driver_with_neither_framework_does_a_study_of_both(bare_python: Path,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
     assert "The environments are there after" in done.stdout
     records = [RunRecord.model_validate_json(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*.json")]
     seen = {
