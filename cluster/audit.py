@@ -16,14 +16,18 @@ CallEach = Callable[[Callable[[Any, FashionMnist], Any], Sequence[RunSpec], Sequ
 
 
 def hold_audit(
-    contenders: Sequence[Contender], settings: Settings, level: Level, data: FashionMnist, call_each: CallEach
+    contenders: Sequence[Contender],
+    settings: Settings,
+    level: Level,
+    data: FashionMnist,
+    call_each: CallEach,
+    versions: dict[str, str],
 ) -> Audit:
-    """Audit the contenders against each other."""
+    """Audit the contenders against each other; `versions` are those of their processes."""
     begun = time.perf_counter()
     tasks = [Task(contender=contender, settings=settings, level=level) for contender in contenders]
     answers = call_each(testify, [task.spec() for task in tasks], tasks, data)
     witnesses = [_witness(task, answer) for task, answer in zip(tasks, answers, strict=True)]
-    versions = environment.installed_versions({contender.framework for contender in contenders})
     return Audit(
         level=level,
         rows=compare(tasks, witnesses, data),

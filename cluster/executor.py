@@ -5,18 +5,18 @@ A run of several processes is a Ray Train job, which a task without cores of its
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from cluster.inline import perform, perform_or_raise
+from cluster.isolation import Environments, shared
+from cluster.line import Attempt, Line, Reservation
 from cluster.need import Need, in_train, need_of
-from cluster.session import slots
 from cluster.train_job import ProcessDied, fit, is_first, seconds_waited
 from lenet.data import FashionMnist
 from runners.events import Event, Report, Retried, Work
@@ -28,73 +28,68 @@ MAX_ATTEMPTS = 3  # the first and at most two retries
 POLL_SECONDS = 0.25
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    spec: RunSpec
-    number: int
+def execute(
+    specs: Sequence[RunSpec],
+    data: FashionMnist,
+    work: Work,
+    report: Report,
+    environments: Environments = shared,
+) -> Iterator[RunResult]:
+    """Do the runs on the connected cluster, in order, as many at once as fit, telling `report`; one result a run.
 
-
-def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Report) -> Iterator[RunResult]:
-    """Do the runs on the connected cluster, as many at once as fit, telling `report` as they go; one result a run.
-
-    The data goes through Ray's object store, so no node needs a copy of its own. Closing the iterator early cancels
-    what is still running.
+    Each process has the environment of its framework. The data goes through Ray's object store, so no node needs a
+    copy of its own. Closing the iterator early cancels what is still running.
     """
     shared_data, shared_work = ray.put(data), ray.put(work)
     # On the driver's own node: on another it would die with that node, and the study with it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
-    def place(spec: RunSpec) -> ray.ObjectRef:
-        need = need_of(spec)
-        if in_train(spec):
-            job = _perform_together.options(name=spec.run_id)
+    def start(spec: RunSpec, reservation: Reservation | None) -> ray.ObjectRef:
+        need, runtime_env = need_of(spec), environments(spec.contender.framework)
+        if reservation is None:
+            job = _perform_together.options(runtime_env=runtime_env, name=spec.run_id)
             return job.remote(spec, [shared_data, shared_work], mailbox, need, time.time())
-        task = _perform.options(num_cpus=need.cpus, num_gpus=need.gpus, name=spec.run_id)
+        within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
+        task = _perform.options(
+            num_cpus=need.cpus,
+            num_gpus=need.gpus,
+            scheduling_strategy=within,
+            runtime_env=runtime_env,
+            name=spec.run_id,
+        )
         return task.remote(spec, shared_data, shared_work, mailbox, time.time())
 
-    waiting = [_Attempt(spec, 1) for spec in specs]
-    placed: dict[ray.ObjectRef, _Attempt] = {}
+    line = Line(specs)
+    placed: dict[ray.ObjectRef, tuple[Attempt, Reservation | None]] = {}
     try:
-        while waiting or placed:
-            for attempt in _next(waiting, placed.values()):
-                waiting.remove(attempt)
-                placed[place(attempt.spec)] = attempt
-            done, _ = ray.wait(list(placed), timeout=POLL_SECONDS)
+        while line or placed:
+            for attempt, reservation in line.begin():
+                placed[start(attempt.spec, reservation)] = attempt, reservation
+            done, _ = ray.wait([*placed, *line.asked], timeout=POLL_SECONDS)
             for event in ray.get(mailbox.take.remote()):
                 report(event)
-            for task in done:
-                attempt = placed.pop(task)
+            for task in placed.keys() & set(done):
+                attempt, reservation = placed.pop(task)
                 try:
-                    yield _with_attempts(ray.get(task), attempt.number)
+                    result = _with_attempts(ray.get(task), attempt.number)
                 except RayError as error:
+                    line.ended(attempt, reservation, usable=False)
                     died = isinstance(error, ProcessDied) or not isinstance(error, RayTaskError)
                     if attempt.number == MAX_ATTEMPTS or not died:
                         yield failure(attempt.spec, error, attempt.number)
                     else:
-                        again = _Attempt(attempt.spec, attempt.number + 1)
-                        waiting.append(again)
+                        again = Attempt(attempt.spec, attempt.number + 1)
+                        line.append(again)
                         reason = str(getattr(error, "cause", error)).strip().splitlines()[0]
                         report(Retried(attempt.spec.run_id, again.number, reason))
+                else:
+                    line.ended(attempt, reservation, usable=True)
+                    yield result
     finally:
         for task in placed:
             ray.cancel(task, force=True)
-
-
-def _next(waiting: Sequence[_Attempt], placed: Collection[_Attempt]) -> list[_Attempt]:
-    """Those that Ray may have: every task, for Ray queues them, but only as many jobs as the cluster has room for.
-
-    While a job waits, the processes that coordinate it take memory.
-    """
-    jobs = sum(in_train(attempt.spec) for attempt in placed)
-    chosen = []
-    for attempt in waiting:
-        if in_train(attempt.spec):
-            if jobs >= max(1, slots(need_of(attempt.spec))):
-                continue
-            jobs += 1
-        chosen.append(attempt)
-    return chosen
+        line.close()
 
 
 # A fresh process for every run: TensorFlow never gives GPU memory back, and thread counts can be set only once.
@@ -137,20 +132,26 @@ def _to_nobody(_event: Event) -> None:
 
 
 def call_each(
-    function: Callable[[Any, FashionMnist], Any], specs: Sequence[RunSpec], items: Sequence[Any], data: FashionMnist
+    function: Callable[[Any, FashionMnist], Any],
+    specs: Sequence[RunSpec],
+    items: Sequence[Any],
+    data: FashionMnist,
+    environments: Environments = shared,
 ) -> list[Any]:
     """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
 
     Each has a fresh process of its own, or several, in which case the first one's answer counts. Where a call raised,
     or a process died, its place holds the RayError.
     """
-    shared = ray.put(data)
+    shared_data = ray.put(data)
 
     def place(spec: RunSpec, item: Any) -> ray.ObjectRef:
-        need = need_of(spec)
+        need, runtime_env = need_of(spec), environments(spec.contender.framework)
         if in_train(spec):
-            return _call_together.remote(function, item, [shared], need, spec.contender.framework)
-        return _call.options(num_cpus=need.cpus, num_gpus=need.gpus).remote(function, item, shared)
+            job = _call_together.options(runtime_env=runtime_env)
+            return job.remote(function, item, [shared_data], need, spec.contender.framework)
+        call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=runtime_env)
+        return call.remote(function, item, shared_data)
 
     calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
     try:

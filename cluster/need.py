@@ -19,6 +19,10 @@ class Need:
         each = f"{self.cpus} CPU(s)" + (f" and {self.gpus} GPU(s)" if self.gpus else "")
         return each if self.processes == 1 else f"{self.processes} times {each}"
 
+    def resources(self) -> dict[str, int]:
+        """What each process takes, as Ray writes it."""
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+
     def fits(self, cpus: int, gpus: int) -> int:
         """How many processes a node with so much has room for."""
         return min(cpus // self.cpus, gpus // self.gpus if self.gpus else cpus)

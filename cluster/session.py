@@ -78,7 +78,7 @@ def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> No
         return
     tell(f"Waiting up to {seconds:g} seconds for room for {need}: {_inventory()}.")
     deadline = time.monotonic() + seconds
-    request_resources(bundles=[{"CPU": need.cpus} | ({"GPU": need.gpus} if need.gpus else {})] * need.processes)
+    request_resources(bundles=[need.resources()] * need.processes)
     try:
         while not slots(need) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

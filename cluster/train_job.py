@@ -80,6 +80,16 @@ def seconds_waited() -> float:
     return stats["end_to_end_creation_latency_ms"] / 1000
 
 
+def groups_of_jobs() -> set[str]:
+    """Ids of the placement groups that have their resources and were made in this Ray session: Ray Train's, and others.
+
+    An id ends with that of the session that made it.
+    """
+    session = ray.get_runtime_context().get_job_id()
+    made = placement_group_table()
+    return {group for group, entry in made.items() if entry["state"] == "CREATED" and group.endswith(session)}
+
+
 def _reason(error: Exception) -> Exception:
     """What `function` raised in the first process in which it did, if no process died; the others only lost it."""
     # What Ray Train itself finds wrong with a process is of this class, which it does not make public.

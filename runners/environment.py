@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from lenet.errors import BadInput
 from runners.record import Environment, Outcome
 from runners.registry import FRAMEWORKS
 
@@ -96,3 +97,13 @@ def installed_versions(frameworks: set[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def refuse_other_versions(framework: str, expected: dict[str, str]) -> None:
+    """Raise BadInput if this process has other versions than the study's: its node may have come after it began."""
+    for package, version in installed_versions({framework}).items():
+        if version != expected.get(package):
+            raise BadInput(
+                f"{socket.gethostname()} has {package} {version}, but the study's other runs {expected.get(package)}; "
+                "install the same from constraints.txt there, and repeat the command with --retry-failed"
+            )

@@ -45,6 +45,18 @@ def run(
     return RunResult(_record(spec, outcome, stopwatch.clock(), seen, started_at), outcome.predictions, checkpoint)
 
 
+def run_of_study(
+    versions: dict[str, str],
+    spec: RunSpec,
+    data: FashionMnist,
+    on_epoch: Callable[[EpochRow], None],
+    began_at: float | None = None,
+) -> RunResult:
+    """`run`, for a study of these versions of the packages; raises BadInput where this process has others."""
+    environment.refuse_other_versions(spec.contender.framework, versions)
+    return run(spec, data, on_epoch, began_at)
+
+
 def failure(spec: RunSpec, error: BaseException, attempts: int = 1) -> RunResult:
     """What is left of a run that raised `error`, traceback included: a `failed` record, or `oom` if memory ran out."""
     names = {cls.__name__ for cls in type(error).__mro__}

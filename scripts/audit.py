@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def audit(
     device: cli.Device = "auto",
     threads: cli.Threads = 1,
     batch_size: cli.BatchSize = 128,
+    isolate: cli.Isolate = None,
     data_dir: cli.DataDir = None,
 ) -> None:
     """Hold matched contenders against each other: network, data, weights, order, loss, gradients, steps, evaluation.
@@ -53,12 +55,12 @@ def audit(
         store.prepare(out)
         console = cli.stdout_console()
         needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
-        with processes(address, wanted, needs) as (call_each, found):
+        with processes(address, wanted, needs, isolate, console) as (call_each, found, versions):
             settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
             console.print(cli.audit_begins(named, level), markup=False)
-            done = hold_audit(named, settings, level, data, call_each)
+            done = hold_audit(named, settings, level, data, call_each, versions)
             write(out, done)
             show(done, console)
             if follow:
@@ -67,30 +69,38 @@ def audit(
 
 
 @contextmanager
-def processes(address: str, device: str, specs: Sequence[RunSpec]) -> Iterator[tuple[CallEach, str]]:
-    """How to call functions in fresh processes, placed as the runs `specs`, and the device.
+def processes(
+    address: str, device: str, specs: Sequence[RunSpec], isolate: bool | None, console: Console
+) -> Iterator[tuple[CallEach, str, dict[str, str]]]:
+    """How to call functions in fresh processes, placed as the runs `specs`; the device; the processes' versions.
 
-    On this machine's cores at once; through Ray where there are GPUs, other machines or replicas.
+    On this machine's cores at once; through Ray where there are GPUs, other machines, replicas or isolation.
     """
+    frameworks = {spec.contender.framework for spec in specs}
     alone = all(spec.contender.strategy == "single" for spec in specs)
     on_cpu = device == "cpu" or (device == "auto" and environment.gpu_driver() is None)
-    if address == "local" and on_cpu and alone:
+    if address == "local" and on_cpu and alone and not isolate:
         cores, threads = environment.cores(), specs[0].threads
         if threads > cores:
             raise BadInput(f"each process needs {threads} CPU(s), but this machine has {cores}; lower --threads")
-        yield inline.call_each, "cpu"
+        yield inline.call_each, "cpu", environment.installed_versions(frameworks)
         return
     # Not needed above, and in every process of its own there.
     from cluster.executor import call_each
+    from cluster.isolation import isolated, shared, versions_on_nodes
     from cluster.need import need_of
     from cluster.session import nodes, preflight, session
 
     with session(address):
         if device == "auto":
             device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
-        for need in dict.fromkeys(need_of(spec.model_copy(update={"device": device})) for spec in specs):
+        needs = tuple(dict.fromkeys(need_of(spec.model_copy(update={"device": device})) for spec in specs))
+        for need in needs:
             preflight(need)
-        yield call_each, device
+        environments = isolated(device) if isolate or (isolate is None and device == "gpu") else shared
+        tell = partial(console.print, markup=False, highlight=False)
+        versions = versions_on_nodes(frameworks, needs, environments, tell)
+        yield partial(call_each, environments=environments), device, versions
 
 
 def show(done: Audit, console: Console) -> None:

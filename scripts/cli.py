@@ -49,6 +49,10 @@ ReduceLr = Annotated[
 ]
 Checkpoint = Annotated[bool, typer.Option(help="keep the best weights of each run")]
 Deterministic = Annotated[bool, typer.Option(help="ask the frameworks for deterministic kernels")]
+Isolate = Annotated[
+    bool | None,
+    typer.Option(help="give each framework an environment of its own, made by Ray [default: where GPUs are used]"),
+]
 DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion-MNIST .gz files")]
 
 AsJson = Annotated[

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cluster.audit import hold_audit
+from cluster.audit import CallEach, hold_audit
 from cluster.executor import call_each, execute
+from cluster.isolation import Environments, isolated, shared, versions_on_nodes
 from cluster.need import need_of
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import FashionMnist, load
@@ -25,7 +27,7 @@ from runners.report.audit import summary
 from runners.report.build import build
 from runners.report.document import to_json
 from runners.report.screen import show
-from runners.run import run
+from runners.run import run_of_study
 from runners.spec import Adam, RunSpec
 from runners.study import Plan, Study, continued, to_do
 from scripts import cli
@@ -58,6 +60,7 @@ class Permissions:
     retry_failed: bool
     go_on_unmatched: bool
     wait_seconds: float
+    isolate: bool | None  # None: where GPUs are used
 
 
 def compare(
@@ -85,6 +88,7 @@ def compare(
     wait_for_nodes: WaitForNodes = 0,
     as_json: cli.AsJson = False,
     fail_if_different: cli.FailIfDifferent = False,
+    isolate: cli.Isolate = None,
     data_dir: cli.DataDir = None,
 ) -> None:
     """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
@@ -119,7 +123,7 @@ def compare(
             if died:
                 console.print(f"Taking {out} over from {died}, which died without letting go of it.", markup=False)
             data = load(data_dir)
-            permissions = Permissions(retry_failed, allow_unmatched, wait_for_nodes)
+            permissions = Permissions(retry_failed, allow_unmatched, wait_for_nodes, isolate)
             do_missing_runs(out, plan, wanted_device, address, data, console, permissions)
             report = build(out)
         show(report, console)
@@ -142,8 +146,16 @@ def do_missing_runs(
         elif device == "auto":  # only the cluster knows
             where = stack.enter_context(session(address))
             device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
-        study = new_study(plan.model_copy(update={"device": device}), data)
-        study = continued(begun, study) if begun else study
+        frameworks = {contender.framework for contender in plan.contenders}
+        isolates = device == "gpu" if may.isolate is None else may.isolate
+        environments = isolated(device) if isolates else shared
+
+        def settled(versions: dict[str, str]) -> Study:
+            study = new_study(plan.model_copy(update={"device": device}), data, versions)
+            return continued(begun, study) if begun else study
+
+        # Where isolated, only the runs' processes can tell.
+        study = settled((begun.versions if begun else {}) if isolates else environment.installed_versions(frameworks))
         recorded, unreadable = store.read_records(out, study.plan)
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
@@ -151,16 +163,21 @@ def do_missing_runs(
         specs = to_do(study.plan, {r.run_id for r in recorded} - again.keys())
         if specs:
             where = where or stack.enter_context(session(address))
-            for need in dict.fromkeys(map(need_of, specs)):
-                wait_for_room(need, may.wait_seconds, lambda line: console.print(line, markup=False))
+            tell = partial(console.print, markup=False, highlight=False)
+            needs = tuple(dict.fromkeys(map(need_of, specs)))
+            for need in needs:
+                wait_for_room(need, may.wait_seconds, tell)
                 preflight(need)
+            study = settled(versions_on_nodes(frameworks, needs, environments, tell))
             store.write_study(out, study)
             if any(spec.track == "matched" for spec in specs):
-                audit_once(out, study, data, console, may)
-            carry_out(out, specs, data, again, console, where)
+                audit_once(out, study, data, console, may, partial(call_each, environments=environments))
+            carry_out(out, specs, study.versions, data, again, console, where, environments)
 
 
-def audit_once(out: Path, study: Study, data: FashionMnist, console: Console, may: Permissions) -> None:
+def audit_once(
+    out: Path, study: Study, data: FashionMnist, console: Console, may: Permissions, call_each: CallEach
+) -> None:
     """Hold a matched study's contenders to that word, unless they were under the same conditions.
 
     Raises NotMatched if they fail, unless the study may go on unmatched.
@@ -169,7 +186,7 @@ def audit_once(out: Path, study: Study, data: FashionMnist, console: Console, ma
     if len(plan.contenders) < 2 or (known and not known.failed and known.is_of(study)):
         return
     console.print(cli.audit_begins(plan.contenders, "quick"), markup=False)
-    done = hold_audit(plan.contenders, plan, "quick", data, call_each)
+    done = hold_audit(plan.contenders, plan, "quick", data, call_each, study.versions)
     audit.write(out, done)
     if done.failed and not may.go_on_unmatched:
         raise NotMatched(f"{summary(done)}; mend that, or repeat with --allow-unmatched to compare them unpaired")
@@ -177,17 +194,25 @@ def audit_once(out: Path, study: Study, data: FashionMnist, console: Console, ma
 
 
 def carry_out(
-    out: Path, specs: Sequence[RunSpec], data: FashionMnist, again: dict[str, RunRecord], console: Console, where: str
+    out: Path,
+    specs: Sequence[RunSpec],
+    versions: dict[str, str],
+    data: FashionMnist,
+    again: dict[str, RunRecord],
+    console: Console,
+    where: str,
+    environments: Environments,
 ) -> None:
-    """Do the runs on the connected cluster, each recorded as soon as it ends."""
+    """Do the runs on the connected cluster, each recorded as soon as it ends; one that sees other versions fails."""
     needs = dict.fromkeys(map(need_of, specs))
     at_once = min(max(map(slots, needs)), len(specs))
     runs = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
     console.print(
         f"{runs} to do, {at_once} at a time, each with {' or '.join(map(str, needs))} of its own. {where}", markup=False
     )
+    work = partial(run_of_study, versions)
     with Progress(console, specs, at_once) as progress:
-        for result in execute(specs, data, run, progress.report):
+        for result in execute(specs, data, work, progress.report, environments):
             store.save_result(out, counting_earlier_attempts(result, again.get(result.record.run_id)))
             progress.ended(result.record)
 
@@ -200,15 +225,15 @@ def counting_earlier_attempts(result: RunResult, earlier: RunRecord | None) -> R
     return replace(result, record=result.record.model_copy(update={"attempts": attempts}))
 
 
-def new_study(plan: Plan, data: FashionMnist) -> Study:
-    """The plan with the software and data at hand."""
+def new_study(plan: Plan, data: FashionMnist, versions: dict[str, str]) -> Study:
+    """The plan with the code and data at hand, and these versions of the packages."""
     return Study(
         plan=plan,
         command=shlex.join(["python", *sys.argv]),
         git_commit=environment.git_commit(),
         code_sha256=environment.code_sha256(),
         data_sha256=data.sha256,
-        versions=environment.installed_versions({contender.framework for contender in plan.contenders}),
+        versions=versions,
     )
 
 

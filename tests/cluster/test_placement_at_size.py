@@ -1,0 +1,104 @@
+"""Hundreds of runs of 1, 2 and 8 GPUs on 8 nodes of 8 logical GPUs each, judged by when and where each was."""
+
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from cluster.executor import execute
+from lenet.data import FashionMnist
+from runners.record import Clock, EpochRow, RunRecord, RunResult
+from runners.spec import RunSpec
+from tests.cluster.stubs import NO_DATA, row
+
+NODES, GPUS = 8, 8
+NARROW, PAIRS, WIDE = 120, 50, 30
+SECONDS = 0.3  # that a run lasts
+CONTENDERS = {1: "torch", 2: "keras:mirrored:2", 8: "keras:mirrored:8"}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One run: its place in the study, how many GPUs it needs, which it had, when it was reserved, began and ended."""
+
+    place: int
+    width: int
+    node: str
+    gpus: tuple[str, ...]
+    placed: float
+    start: float
+    end: float
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[None]:
+    """8 nodes, all of them on this machine."""
+    node = {"num_cpus": GPUS, "num_gpus": GPUS, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    for _ in range(NODES - 1):
+        cluster.add_node(wait=False, num_cpus=GPUS, num_gpus=GPUS, object_store_memory=80 * 2**20)
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=40)
+    yield
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def noted(notes: Path) -> Callable[..., RunResult]:
+    def work(
+        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
+    ) -> RunResult:
+        start = time.time()
+        time.sleep(SECONDS)
+        node = ray.get_runtime_context().get_node_id()
+        words = (node, os.environ["CUDA_VISIBLE_DEVICES"], began_at, start, time.time())
+        (notes / spec.run_id).write_text(" ".join(map(str, words)))
+        clock = Clock(total_seconds=SECONDS)
+        return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=(row(1),), clock=clock))
+
+    return work
+
+
+def interval(path: Path, place: int, width: int) -> Interval:
+    node, visible, placed, start, end = path.read_text().split()
+    return Interval(place, width, node, tuple(visible.split(",")), float(placed), float(start), float(end))
+
+
+@pytest.fixture(scope="module")
+def runs(nodes: None, tmp_path_factory: pytest.TempPathFactory) -> list[Interval]:
+    """Every run of a study whose order is random, as it says it went."""
+    notes = tmp_path_factory.mktemp("notes")
+    widths = [1] * NARROW + [2] * PAIRS + [8] * WIDE
+    random.Random(0).shuffle(widths)
+    specs = [RunSpec(contender=CONTENDERS[width], seed=seed, device="gpu") for seed, width in enumerate(widths)]
+    results = list(execute(specs, NO_DATA, noted(notes), lambda event: None))
+    assert {(result.record.status, result.record.attempts) for result in results} == {("completed", 1)}
+    assert sorted(result.record.run_id for result in results) == sorted(spec.run_id for spec in specs)
+    return [interval(notes / spec.run_id, place, widths[place]) for place, spec in enumerate(specs)]
+
+
+def test_no_two_runs_are_on_one_gpu_at_once_and_each_has_as_many_as_it_needs(runs: list[Interval]) -> None:
+    assert len({run.node for run in runs}) == NODES
+    on_gpu = defaultdict(list)
+    for run in runs:
+        assert len(set(run.gpus)) == run.width
+        for gpu in run.gpus:
+            on_gpu[run.node, gpu].append((run.start, run.end))
+    assert len(on_gpu) == NODES * GPUS
+    for spans in on_gpu.values():
+        assert all(end <= start for (_, end), (start, _) in pairwise(sorted(spans)))
+
+
+def test_no_wide_run_is_overtaken_by_one_behind_it_in_the_study(runs: list[Interval]) -> None:
+    for wide in (run for run in runs if run.width == GPUS):
+        assert not [run for run in runs if run.place > wide.place and run.placed < wide.placed]
+    waited = [wide.placed - max(run.placed for run in runs[: wide.place]) for wide in runs if wide.width == GPUS]
+    print(f"seconds that wide runs were first in line: {sorted(round(seconds, 1) for seconds in waited)}")
