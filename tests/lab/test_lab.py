@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(what_is_missing() is not None, reason=f"no test 
 PROJECT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).parent / "ray")
 HEAD, WORKER = "lab-head", "lab-worker"
+SINGLE, REPLICATED = ("keras", "torch"), ("torch:ddp:2", "keras:multiworker:2")
 REPORTED_LOST_SECONDS = 120  # Ray's own health checks take up to a minute
 
 
@@ -57,7 +58,7 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
+            timeout=480,
             check=False,
         )
 
@@ -119,15 +120,19 @@ def records_of(results: Path) -> dict[str, RunRecord]:
 def test_a_study_submitted_to_two_hosts_runs_on_both_and_its_results_come_back(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    study = ("--seeds", 2, "--epochs", 1, "--limit-train", 1280, "--out", "results/two-hosts")
-    done = cluster.ray("submit", cluster.file, "scripts/compare.py", "--", "keras", "torch", *study)
+    # Two cores for each process: a replica takes all that a host has.
+    study = ("--seeds", 1, "--epochs", 1, "--limit-train", 1280, "--threads", 2, "--out", "results/two-hosts")
+    done = cluster.ray("submit", cluster.file, "scripts/compare.py", "--", *SINGLE, *REPLICATED, *study)
     assert done.returncode == 0, done.stdout
     fetched = cluster.ray("rsync-down", cluster.file, "results/", f"{tmp_path}/")
     assert fetched.returncode == 0, fetched.stdout
     records = records_of(tmp_path / "two-hosts")
-    assert set(records) == {f"{name}-matched-seed{seed}" for name in ("keras", "torch") for seed in (0, 1)}
+    assert {str(record.spec.contender) for record in records.values()} == {*SINGLE, *REPLICATED}
     assert {record.status for record in records.values()} == {"completed"}
-    assert {record.environment.node for record in records.values() if record.environment} == {HEAD, WORKER}
+    for record in records.values():
+        replicated = str(record.spec.contender) in REPLICATED
+        assert set(record.nodes) == ({HEAD, WORKER} if replicated else {record.node})
+        assert len(record.nodes) == record.spec.contender.replicas
     reported = run_script("report", tmp_path / "two-hosts")
     assert reported.returncode == 0, reported.stderr
     assert len(pd.read_csv(tmp_path / "two-hosts" / "tables" / "runs.csv")) == 4
