@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lenet.architecture import PARAMETER_COUNT
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
-from lenet.errors import BadInput
 from runners.defaults import Defaults
 from runners.spec import Contender, Frozen, Settings
-from runners.store import write_atomically
+from runners.store import read_kept, write_atomically
 from runners.study import Study
 from runners.witness import FEED_EPOCHS, SEED, STEPS, Arrays, Level, Task, Witness
 
@@ -268,10 +267,4 @@ def write(folder: Path, audit: Audit) -> None:
 
 def read(folder: Path) -> Audit | None:
     """The folder's audit, or None if it has none; raises BadInput if it is damaged."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        return Audit.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise BadInput(f"{path} is not an audit of this version; delete it, and it will be done again") from error
+    return read_kept(folder / FILE, Audit, "delete it, and it will be done again")

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from lenet.architecture import Weights
 from lenet.data import FashionMnist
-from lenet.errors import BadInput
 from runners.audit import pairs
 from runners.clock import Stopwatch
 from runners.memory import keep_freed_memory
 from runners.registry import load_runner
 from runners.spec import Contender, Frozen, RunSpec, Settings
-from runners.store import write_atomically
+from runners.store import read_kept, write_atomically
 
 FILE = "divergence.json"
 DTYPES: tuple[Literal["float32", "float64"], ...] = ("float32", "float64")
@@ -147,10 +145,4 @@ def write(folder: Path, found: Divergence) -> None:
 
 def read(folder: Path) -> Divergence | None:
     """The folder's, or None if it has none; raises BadInput if it is damaged."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        return Divergence.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise BadInput(f"{path} is of another version or damaged; delete it, and audit again to have it") from error
+    return read_kept(folder / FILE, Divergence, "delete it, and audit again to have it")

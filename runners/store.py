@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lenet.data import TEST_IMAGES
 from lenet.errors import BadInput
@@ -24,6 +25,7 @@ from runners.spec import RunSpec
 from runners.study import Plan, Study, run_specs
 
 STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "checkpoints"
+Kept = TypeVar("Kept", bound=BaseModel)
 _LOCK, _HOLDER = ".lock", ".holder.json"
 
 
@@ -77,13 +79,18 @@ def _describe(holder: Path) -> str:
 
 def read_study(folder: Path) -> Study | None:
     """The folder's study, or None if it holds none; raises BadInput if study.json is damaged."""
-    path = folder / STUDY
+    return read_kept(folder / STUDY, Study, "use another --out")
+
+
+def read_kept(path: Path, kind: type[Kept], advice: str) -> Kept | None:
+    """What the file holds, or None if there is no such file; raises BadInput, with the advice, if it is damaged."""
     if not path.exists():
         return None
     try:
-        return Study.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError, BadInput) as error:
-        raise BadInput(f"{path} is not a study of this version: {_one_line(error)}; use another --out") from error
+        what = kind.__name__.lower()
+        raise BadInput(f"{path} is not a {what} of this version: {_one_line(error)}; {advice}") from error
 
 
 def existing_study(folder: Path) -> Study:

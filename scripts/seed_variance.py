@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 from rich.console import Console
 
-from lenet.data import load
+from lenet.data import FashionMnist, load
 from lenet.errors import BadInput
-from runners import store
+from runners import pilot, store
+from runners.report.build import build
 from runners.report.screen import show_variance
-from runners.report.tables import write
+from runners.report.tables import runs_table, write
 from runners.report.variance import (
     beyond_images_sentences,
     precision_sentences,
@@ -30,24 +32,33 @@ def seed_variance(
     out: Annotated[Path | None, typer.Option(help="where tables/variance goes [default: the first of RESULTS]")] = None,
     until_half_width: Annotated[
         float | None,
-        typer.Option(metavar="FRACTION", help="tell how many runs make a mean accuracy's interval this narrow (0.001)"),
+        typer.Option(
+            metavar="FRACTION",
+            help="add the seeds that bring each mean accuracy's 95 % interval to +- this (0.001), decided once by the "
+            "runs that are there; takes one folder",
+        ),
     ] = None,
+    address: cli.Address = "auto",
     data_dir: cli.DataDir = None,
 ) -> None:
     """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
 
-    The folders must hold studies alike in all but --vary and --seeds. Needs no framework and no Ray; with the
-    data, it also tells how much of the spread is left beyond the choice of test images.
+    The folders must hold studies alike in all but --vary and --seeds. Needs no framework and no Ray, unless seeds are
+    to be added; with the data, it also tells how much of the spread is left beyond the choice of test images.
     """
     with cli.exit_codes():
         if until_half_width is not None and not until_half_width > 0:
             raise BadInput(f"--until-half-width must be above 0, not {until_half_width}")
+        console = cli.stdout_console()
+        if until_half_width is not None:
+            if len(results) > 1:
+                raise BadInput(f"--until-half-width takes one folder, not {len(results)}")
+            extend(results[0], until_half_width, address, load(data_dir), console)
         runs, unreadable = read_sources(results)
         folder = out or results[0]
         store.prepare(folder)
         variance = variance_table(runs)
         write(variance, folder / "tables", "variance")
-        console = cli.stdout_console()
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
         show_variance(variance, console)
@@ -55,7 +66,43 @@ def seed_variance(
             for sentence in (*precision_sentences(table, until_half_width), *wrong_winner_sentences(table)):
                 console.print(f"[{SOURCES[vary]}] {sentence}", markup=False, highlight=False)
         show_beyond_images(results, runs, data_dir, console)
+        if until_half_width is not None:
+            show_reached(results[0], runs, console)
         console.print(f"{folder / 'tables' / 'variance.csv'}", markup=False, highlight=False)
+
+
+def extend(folder: Path, half_width: float, address: str, data: FashionMnist, console: Console) -> None:
+    """Do the runs that the folder's pilot decides on, or what is missing of them."""
+    from scripts.compare import Permissions, do_missing_runs  # with Ray
+
+    plan = store.existing_study(folder).plan
+    with store.lock(folder):
+        records, _ = store.read_records(folder, plan)
+        decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
+        told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
+        console.print(told, markup=False, highlight=False)
+        extended = plan.model_copy(update={"seeds": pilot.topped_up(plan.seeds, decided.runs)})
+        may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
+        do_missing_runs(folder, extended, plan.device, address, data, console, may)
+        build(folder)
+
+
+def show_reached(folder: Path, runs: Mapping[Vary, pd.DataFrame], console: Console) -> None:
+    """Print each mean with the interval that its pilot and top-up give."""
+    plan = store.existing_study(folder).plan
+    seeds = pilot.decided(folder).seeds
+    table = runs[plan.vary]
+    of_pilot, of_top_up = (accuracies(table[table["seed"].isin(seeds) == first]) for first in (True, False))
+    for name, values in of_pilot.items():
+        told = pilot.reached(name, values, of_top_up.get(name, np.empty(0)))
+        console.print(told, markup=False, highlight=False)
+
+
+def accuracies(runs: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Test accuracies of completed runs, of shape (runs,), by contender and track."""
+    completed = runs[runs["status"] == "completed"]
+    groups = completed.groupby(["contender", "track"], sort=False)["test_accuracy"]
+    return {f"{contender}, {track}": of.to_numpy(float) for (contender, track), of in groups}
 
 
 def show_beyond_images(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import stats
 
 from runners import store
 from tests.scripts.processes import run_script
@@ -103,3 +104,23 @@ def test_folders_that_do_not_go_together_are_refused(studies: tuple[Path, Path],
     assert (done.returncode, done.stdout) == (2, "")
     assert f"epochs is 1 in {studies[0]} and 2 in {other}" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(tmp_path: Path) -> None:
+    tiny = (*TINY[:4], "--seeds", 5)
+    assert run_script("compare", "torch", *tiny, "--out", tmp_path).returncode == 0
+    accuracies = runs_of(tmp_path)["test_accuracy"]
+    wanted = stats.t.ppf(0.975, 4) * accuracies.std() / np.sqrt(6.5)  # 7 runs are the first that reach it
+    arguments = (tmp_path, "--until-half-width", wanted, "--address", "local")
+    done = run_script("seed_variance", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The pilot of 5 seeds asks for 7 runs of each contender." in done.stdout
+    assert "2 runs to do" in done.stdout
+    assert "over 7 runs, 5 of them the pilot" in done.stdout
+    assert set(runs_of(tmp_path)["seed"]) == set(range(7))
+    again = run_script("seed_variance", *arguments)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "to do" not in again.stdout
+    other = run_script("seed_variance", tmp_path, "--until-half-width", wanted / 2, "--address", "local")
+    assert other.returncode == 2
+    assert "would be peeking" in other.stderr

@@ -1,0 +1,76 @@
+"""A study that is to reach a precision: its pilot decides once how many runs that takes, and one top-up does them.
+
+Nobody looks in between: how many runs there are depends on the spread of the pilot alone, so that the intervals of the
+means keep their level (Stein 1945, A two-sample test for a linear hypothesis whose power is independent of the
+variance).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lenet.errors import BadInput
+from runners.report.statistics import stein_interval, stein_runs
+from runners.spec import Frozen, Seed
+from runners.store import read_kept, write_atomically
+from runners.study import Plan
+
+FILE = "pilot.json"
+FEWEST_RUNS = 5  # of a pilot: with less its own spread is hardly known
+
+
+class Pilot(Frozen):
+    """What a pilot decided."""
+
+    seeds: tuple[Seed, ...]
+    half_width: float  # of the mean test accuracy's 95 % interval, a fraction
+    runs: int  # of each contender and track, those of the pilot among them
+
+
+def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_width: float) -> Pilot:
+    """The folder's pilot; where it has none, the runs so far become it, and how many it takes is kept.
+
+    `accuracies` are those of the completed runs, of shape (runs,), by contender and track; the widest spread decides.
+    Raises BadInput for a pilot too small, or if the folder was extended to another half-width already.
+    """
+    if (folder / FILE).exists():
+        known = decided(folder)
+        if known.half_width != half_width:
+            raise BadInput(
+                f"{folder} goes by its pilot to a half-width of {known.half_width:g}; to decide again after looking "
+                f"would be peeking: use --until-half-width {known.half_width:g}, or a new study"
+            )
+        return known
+    few = [f"{name} has {len(values)}" for name, values in accuracies.items() if len(values) < FEWEST_RUNS]
+    if few:
+        raise BadInput(f"a pilot takes {FEWEST_RUNS} completed runs of each contender, but {', '.join(few)}")
+    runs = max(stein_runs(values, half_width) or 0 for values in accuracies.values())
+    now = Pilot(seeds=plan.seeds, half_width=half_width, runs=max(runs, len(plan.seeds)))
+    write_atomically(folder / FILE, now.model_dump_json(indent=2).encode())
+    return now
+
+
+def decided(folder: Path) -> Pilot:
+    """What the folder's pilot decided; raises BadInput if it has none, or a damaged one."""
+    known = read_kept(folder / FILE, Pilot, "delete it only if no run was added since")
+    if known is None:
+        raise BadInput(f"{folder} has no {FILE}: scripts/seed_variance.py --until-half-width makes it")
+    return known
+
+
+def topped_up(seeds: Sequence[Seed], runs: int) -> tuple[Seed, ...]:
+    """The seeds, and the smallest others up to so many."""
+    used = set(seeds)
+    others = (seed for seed in range(runs + len(used)) if seed not in used)
+    return (*seeds, *(next(others) for _ in range(runs - len(seeds))))
+
+
+def reached(name: str, of_pilot: np.ndarray, of_top_up: np.ndarray) -> str:
+    """The sentence on a contender's mean test accuracy over pilot and top-up, with its interval."""
+    low, high = stein_interval(of_pilot, of_top_up) or (np.nan, np.nan)
+    mean, runs = np.concatenate([of_pilot, of_top_up]).mean(), len(of_pilot) + len(of_top_up)
+    return (
+        f"{name}: mean test accuracy {mean:.4f} [{low:.4f}, {high:.4f}] over {runs} runs, {len(of_pilot)} of them the "
+        "pilot (95 % interval of Stein's two stages)."
+    )

@@ -1,0 +1,56 @@
+"""One pilot, one top-up, and no look in between."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lenet.errors import BadInput
+from runners import pilot
+from runners.study import Plan
+
+PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=(0, 1, 2, 3, 4))
+NARROW, WIDE = np.array([0.89, 0.891, 0.889, 0.89, 0.8905]), np.array([0.89, 0.9, 0.88, 0.895, 0.885])
+
+
+def test_the_widest_spread_of_the_pilot_decides_on_the_number_of_runs(tmp_path):
+    decided = pilot.decide(tmp_path, PLAN, {"keras": NARROW, "torch": WIDE}, 0.005)
+    assert decided.runs == np.ceil((stats.t.ppf(0.975, 4) * WIDE.std(ddof=1) / 0.005) ** 2)
+    assert decided.seeds == PLAN.seeds
+
+
+def test_more_runs_change_nothing_of_what_was_decided(tmp_path):
+    first = pilot.decide(tmp_path, PLAN, {"torch": WIDE}, 0.005)
+    grown = PLAN.model_copy(update={"seeds": tuple(range(9))})
+    assert pilot.decide(tmp_path, grown, {"torch": NARROW}, 0.005) == first == pilot.decided(tmp_path)
+
+
+def test_another_half_width_after_the_pilot_is_refused(tmp_path):
+    pilot.decide(tmp_path, PLAN, {"torch": WIDE}, 0.005)
+    with pytest.raises(BadInput, match=r"goes by its pilot to a half-width of 0.005; .* would be peeking"):
+        pilot.decide(tmp_path, PLAN, {"torch": WIDE}, 0.004)
+
+
+def test_a_pilot_of_four_runs_is_too_small_and_none_is_kept(tmp_path):
+    with pytest.raises(BadInput, match=r"a pilot takes 5 completed runs of each contender, but torch has 4"):
+        pilot.decide(tmp_path, PLAN, {"keras": NARROW, "torch": WIDE[:4]}, 0.005)
+    with pytest.raises(BadInput, match=r"has no pilot.json"):
+        pilot.decided(tmp_path)
+
+
+def test_a_pilot_that_is_precise_enough_takes_no_more_runs(tmp_path):
+    assert pilot.decide(tmp_path, PLAN, {"torch": NARROW}, 0.1).runs == 5
+
+
+def test_seeds_are_added_from_the_smallest_that_is_free():
+    assert pilot.topped_up((3, 0), 4) == (3, 0, 1, 2)
+    assert pilot.topped_up((0, 1), 2) == (0, 1)
+    assert pilot.topped_up((), 3) == (0, 1, 2)
+
+
+def test_the_interval_is_over_all_runs_with_the_spread_of_the_pilot_alone():
+    top_up = np.array([0.9, 0.91])
+    mean = np.concatenate([WIDE, top_up]).mean()
+    half = stats.t.ppf(0.975, 4) * WIDE.std(ddof=1) / np.sqrt(7)
+    told = pilot.reached("torch, matched", WIDE, top_up)
+    assert told.startswith(f"torch, matched: mean test accuracy {mean:.4f} [{mean - half:.4f}, {mean + half:.4f}] over")
+    assert "over 7 runs, 5 of them the pilot" in told
