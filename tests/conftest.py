@@ -17,6 +17,7 @@ settings.load_profile("unhurried")
 os.environ.update(RAY_worker_niceness="0")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay in one process, in the order given: those of a folder of TOGETHER, and of a file."""
     place = {}
