@@ -126,8 +126,7 @@ def fit(
         if model.stop_training:
             break
     told.on_train_end()
-    classes = [loop.classes(test_batches) for _ in range(test_steps)]
-    return in_order(gathered_once(used, classes), batch_sizes(len(data.test_labels), spec.batch_size), used)
+    return np.concatenate([loop.classes(test_batches).numpy() for _ in range(test_steps)]).astype(np.uint8)
 
 
 class Loop:
@@ -171,9 +170,10 @@ class Loop:
         self.used.run(on_replica, next(batches))
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def classes(self, batches: Iterator[Any]) -> Any:
-        """Of each replica: the class with the largest logit of each of its images of the next batch, int64 (n,)."""
-        return self.used.run(lambda images, _: tf.argmax(self.logits(images, training=False), 1), next(batches))
+    def classes(self, batches: Iterator[Any]) -> tf.Tensor:
+        """The class with the largest logit of each image of the next batch, int64 (n,), in the batch's order."""
+        classes = self.used.run(lambda images, _: tf.argmax(self.logits(images, training=False), 1), next(batches))
+        return self.used.gather(classes, axis=0)
 
     def logits(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """Of one replica's images, of which there may be none."""
@@ -255,24 +255,6 @@ def fed(used: tf.distribute.Strategy, batches: tf.data.Dataset, steps: int) -> l
 def gathered(used: tf.distribute.Strategy, parts: Any) -> np.ndarray:
     """All replicas' parts in the order of the replicas: the reverse of `shares`."""
     return used.gather(parts, axis=0).numpy()
-
-
-def gathered_once(used: tf.distribute.Strategy, batches: Sequence[Any]) -> np.ndarray:
-    """All batches' parts, first all of the first replica's: between processes one exchange costs as much as any."""
-    return gathered(used, used.run(lambda *parts: tf.concat(parts, 0), tuple(batches)))
-
-
-def in_order(by_replica: np.ndarray, sizes: Sequence[int], used: tf.distribute.Strategy) -> np.ndarray:
-    """What `gathered_once` gives of classes, in the order of the images: uint8 (n,)."""
-    firsts = np.cumsum([0, *sizes[:-1]])
-    replicas = used.num_replicas_in_sync
-    parts = [
-        np.array_split(np.arange(first, first + size), replicas) for first, size in zip(firsts, sizes, strict=True)
-    ]
-    places = np.concatenate([part[rank] for rank in range(replicas) for part in parts])
-    classes = np.empty(len(places), np.uint8)
-    classes[places] = by_replica
-    return classes
 
 
 def nodes(used: tf.distribute.Strategy) -> tuple[str, ...]:
