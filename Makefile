@@ -7,7 +7,7 @@ compare: $(READY)  ## the whole experiment; ARGS="--seeds 10" and the like go to
 	@$(RUN) scripts/compare.py $(ARGS)
 
 test: $(READY)  ## every test, in two processes
-	@$(RUN) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(RUN) -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## style, format, types
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
 # Folders whose files are not done at once: those of `cluster` look for a Ray of this machine. Long ones, so first.
 TOGETHER = ("scripts", "cluster", "lab")
 
@@ -17,16 +17,26 @@ settings.load_profile("unhurried")
 os.environ.update(RAY_worker_niceness="0")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process, in the order given: those of a folder of TOGETHER, and of a file."""
-    place = {}
-    for item in items:
-        file = item.path.relative_to(TESTS)
-        place[item] = TOGETHER.index(file.parts[0]) if file.parts[0] in TOGETHER else len(TOGETHER)
-        group = file.parts[0] if file.parts[0] in TOGETHER else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=place.__getitem__)
+    """The long ones first."""
+    items.sort(
+        key=lambda item: TOGETHER.index(folder) if (folder := _folder(item.nodeid)) in TOGETHER else len(TOGETHER)
+    )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """In several processes, tests of one file, or of one folder of TOGETHER, stay in one, in their order."""
+    return _ByPlace(config, log)
+
+
+class _ByPlace(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        folder = _folder(nodeid)
+        return folder if folder in TOGETHER else nodeid.partition("::")[0]
+
+
+def _folder(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]
 
 
 @pytest.hookimpl(wrapper=True)
