@@ -90,7 +90,7 @@ def read_kept(path: Path, kind: type[Kept], advice: str) -> Kept | None:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError, BadInput) as error:
         what = kind.__name__.lower()
-        raise BadInput(f"{path} is not a {what} of this version: {_one_line(error)}; {advice}") from error
+        raise BadInput(f"{path} is no {what} of this version: {_one_line(error)}; {advice}") from error
 
 
 def existing_study(folder: Path) -> Study:

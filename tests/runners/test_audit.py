@@ -199,7 +199,7 @@ def test_a_folder_without_an_audit_has_none(tmp_path: Path) -> None:
 
 def test_a_damaged_audit_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / audit.FILE).write_text("{")
-    with pytest.raises(BadInput, match=r"audit\.json is not an audit of this version"):
+    with pytest.raises(BadInput, match=r"audit\.json is no audit of this version"):
         audit.read(tmp_path)
 
 

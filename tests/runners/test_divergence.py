@@ -103,7 +103,7 @@ def test_it_survives_json_and_a_damaged_file_is_refused_by_name(tmp_path):
     parting.write(tmp_path, lines(2, 0))
     assert parting.read(tmp_path) == lines(2, 0)
     (tmp_path / parting.FILE).write_text("{")
-    with pytest.raises(BadInput, match=r"divergence\.json is of another version or damaged"):
+    with pytest.raises(BadInput, match=r"divergence\.json is no divergence of this version"):
         parting.read(tmp_path)
 
 

@@ -280,7 +280,7 @@ def test_a_damaged_study_is_refused_with_its_path_and_what_to_do(tmp_path, conte
     path.write_text(content)
     with pytest.raises(BadInput) as refusal:
         store.read_study(tmp_path)
-    assert str(refusal.value).startswith(f"{path} is not a study of this version: {reason}")
+    assert str(refusal.value).startswith(f"{path} is no study of this version: {reason}")
     assert str(refusal.value).endswith("; use another --out")
 
 
