@@ -150,13 +150,15 @@ def _lines(tree: ast.Module, part: Part) -> set[int]:
     if missing := set(part.names) - set(found):
         raise LookupError(f"{part.path} defines no {', '.join(sorted(missing))}, which PARTS in {__name__} names")
     nodes = [node for name in part.names for node in ast.walk(found[name])]
+    left_out = _union(map(_left_out, nodes))
+    counted = [node for node in nodes if isinstance(node, ast.stmt) and node.lineno not in left_out]
     lines = set[int]() if part.using else _union(_span(found[name]) for name in part.names)
     for identifier in part.using:
-        users = [node for node in nodes if isinstance(node, ast.stmt) and identifier in _identifiers(node)]
+        users = [node for node in counted if identifier in _identifiers(node)]
         if not users:
             raise LookupError(f"Nothing uses {identifier} among {part}, which PARTS in {__name__} names")
         lines |= _union(_span(node, whole=isinstance(node, ast.If)) for node in users)
-    return lines - _union(map(_left_out, nodes))
+    return lines - left_out
 
 
 def _span(statement: ast.stmt, whole: bool = True) -> range:

@@ -185,8 +185,8 @@ def test_the_table_changes_with_the_source() -> None:
 
 
 def test_a_loop_over_batches_on_the_keras_side_is_discovered() -> None:
-    old = "    model.fit(\n"
-    loop = "    for batch in feed:\n        model.train_on_batch(batch)\n"
+    old = "        model.fit("
+    loop = "        for batch in feed:\n            model.train_on_batch(batch)\n"
     assert numbers(changed("runners/keras_runner.py", old, loop + old), "flexibility", "keras") == [1]
 
 
