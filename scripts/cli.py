@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 from pydantic import ValidationError
@@ -69,6 +69,7 @@ FailIfDifferent = Annotated[
 
 PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
 MAX_SEEDS = 100_000
+Choice = TypeVar("Choice", bound=str)
 BAD_INPUT, RUNS_FAILED, DIFFERENT, INTERRUPTED = 2, 1, 1, 130
 
 
@@ -158,23 +159,23 @@ def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
 
 def vary(text: str) -> Vary:
     """One of the sources of variance."""
-    if text not in VARIES:
-        raise BadInput(f"unknown --vary {text!r}: choose from {', '.join(VARIES)}")
-    return text
+    return _one_of("--vary", text, VARIES)
 
 
 def scaling(text: str) -> Scaling:
     """What stays the same when replicas are added."""
-    if text not in SCALINGS:
-        raise BadInput(f"unknown --scaling {text!r}: choose from {', '.join(SCALINGS)}")
-    return text
+    return _one_of("--scaling", text, SCALINGS)
 
 
 def lr_rule(text: str) -> LrRule:
     """How the learning rate follows the batch size."""
-    if text not in LR_RULES:
-        raise BadInput(f"unknown --lr-rule {text!r}: choose from {', '.join(LR_RULES)}")
-    return text
+    return _one_of("--lr-rule", text, LR_RULES)
+
+
+def _one_of(option: str, text: str, allowed: Sequence[Choice]) -> Choice:
+    if text not in allowed:
+        raise BadInput(f"unknown {option} {text!r}: choose from {', '.join(allowed)}")
+    return cast(Choice, text)
 
 
 def device(text: str, allowed: Sequence[str] = DEVICES) -> str:

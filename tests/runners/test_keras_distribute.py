@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from runners.spec import Adam, Contender, RunSpec, Sgd
+from tests.runners.apart import apart
 from tests.runners.groups_of_keras_replicas import BREAKS, processes
 
 ALLOWED = 1e-12
@@ -71,21 +72,6 @@ def pairs(name):
     specs = {run: RunSpec(contender=name, **RUNS[run]).model_dump_json() for run in runs_of(name)}
     breaks = [wrong for broken, wrong in BROKEN if broken == name]
     return [*(("none", spec) for spec in specs.values()), *((wrong, specs["short"]) for wrong in breaks)]
-
-
-def apart(one: dict, other: dict) -> dict[str, float]:
-    """How far two runs are apart, in each respect."""
-    size = np.linalg.norm
-    weights = {
-        name: float(size(array - one["weights"][name]) / size(one["weights"][name]))
-        for name, array in other["weights"].items()
-    }
-    pairs = zip(one["outcome"].epochs, other["outcome"].epochs, strict=True)
-    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate")
-    rows = [{name: abs(getattr(b, name) / getattr(a, name) - 1) for name in names} for a, b in pairs]
-    figures = {name: max(row[name] for row in rows) for name in names}
-    predictions = [run["outcome"].predictions for run in (one, other)]
-    return {"weights": max(weights.values()), **figures, "predictions": float(not np.array_equal(*predictions))}
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from runners import torch_ddp
 from runners.spec import Adam, RunSpec, Sgd
+from tests.runners.apart import apart
 from tests.runners.groups_of_replicas import BREAKS, SECONDS
 
 ALLOWED = 1e-12
@@ -56,21 +56,6 @@ def pairs(replicas, runs, breaks=()):
     contender = f"torch:ddp:{replicas}" if replicas > 1 else "torch"
     specs = {name: RunSpec(contender=contender, **settings).model_dump_json() for name, settings in runs.items()}
     return [*(("none", spec) for spec in specs.values()), *((name, specs["short"]) for name in breaks)]
-
-
-def apart(one: dict, other: dict) -> dict[str, float]:
-    """How far two runs are apart, in each respect."""
-    size = np.linalg.norm
-    weights = {
-        name: float(size(array - one["weights"][name]) / size(one["weights"][name]))
-        for name, array in other["weights"].items()
-    }
-    pairs = zip(one["outcome"].epochs, other["outcome"].epochs, strict=True)
-    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate")
-    rows = [{name: abs(getattr(b, name) / getattr(a, name) - 1) for name in names} for a, b in pairs]
-    figures = {name: max(row[name] for row in rows) for name in names}
-    predictions = [run["outcome"].predictions for run in (one, other)]
-    return {"weights": max(weights.values()), **figures, "predictions": float(not np.array_equal(*predictions))}
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
