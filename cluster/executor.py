@@ -14,13 +14,14 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from cluster.inline import perform, perform_or_raise
-from cluster.isolation import Environments, shared
+from cluster.isolation import Environments, RuntimeEnv, shared
 from cluster.line import Attempt, Line, Reservation
 from cluster.need import Need, in_train, need_of
 from cluster.train_job import ProcessDied, fit, is_first, seconds_waited
 from lenet.data import FashionMnist
 from runners.events import Event, Report, Retried, Work
 from runners.record import RunResult
+from runners.registry import process_environment
 from runners.run import failure, process_began_at
 from runners.spec import RunSpec
 
@@ -46,16 +47,16 @@ def execute(
     mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
     def start(spec: RunSpec, reservation: Reservation | None) -> ray.ObjectRef:
-        need, runtime_env = need_of(spec), environments(spec.contender.framework)
+        need = need_of(spec)
         if reservation is None:
-            job = _perform_together.options(runtime_env=runtime_env, name=spec.run_id)
+            job = _perform_together.options(runtime_env=_of_job(spec, environments), name=spec.run_id)
             return job.remote(spec, [shared_data, shared_work], mailbox, need, time.time())
         within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
         task = _perform.options(
             num_cpus=need.cpus,
             num_gpus=need.gpus,
             scheduling_strategy=within,
-            runtime_env=runtime_env,
+            runtime_env=environments(spec.contender.framework),
             name=spec.run_id,
         )
         return task.remote(spec, shared_data, shared_work, mailbox, time.time())
@@ -146,11 +147,11 @@ def call_each(
     shared_data = ray.put(data)
 
     def place(spec: RunSpec, item: Any) -> ray.ObjectRef:
-        need, runtime_env = need_of(spec), environments(spec.contender.framework)
+        need, framework = need_of(spec), spec.contender.framework
         if in_train(spec):
-            job = _call_together.options(runtime_env=runtime_env)
-            return job.remote(function, item, [shared_data], need, spec.contender.framework)
-        call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=runtime_env)
+            job = _call_together.options(runtime_env=_of_job(spec, environments))
+            return job.remote(function, item, [shared_data], need, framework)
+        call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=environments(framework))
         return call.remote(function, item, shared_data)
 
     calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
@@ -171,6 +172,12 @@ def _call_together(
     function: Callable[[Any, FashionMnist], Any], item: Any, shared: list[ray.ObjectRef], need: Need, framework: str
 ) -> Any:
     return fit(lambda: function(item, *ray.get(shared)), need, framework)
+
+
+def _of_job(spec: RunSpec, environments: Environments) -> RuntimeEnv:
+    """The environment of a job's processes, in which Ray Train imports the framework before the run can set any."""
+    framework = spec.contender.framework
+    return {**environments(framework), "env_vars": process_environment(framework, spec.track)}
 
 
 def _result(call: ray.ObjectRef) -> Any:

@@ -109,7 +109,7 @@ def _weights(walk: Walk, dtype: str, data: FashionMnist) -> np.ndarray:
             kept.append(np.concatenate([array.ravel() for array in weights.values()]).astype(np.float64))
 
     with tempfile.TemporaryDirectory() as scratch:
-        runner = load_runner(walk.contender.framework)
+        runner = load_runner(walk.contender.framework, "matched")
         less = data.first(spec.limit_train, spec.batch_size)  # nobody asks for its evaluation
         runner.train(spec, less, Stopwatch(), lambda _: None, Path(scratch), on_step)
     return np.stack(kept)

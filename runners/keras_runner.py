@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter  # what fit makes of arrays
 from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
+from tensorflow.python.util._pywrap_util_port import IsMklEnabled  # nor has this: whether oneDNN is in use
 
 from lenet.architecture import Weights
 from lenet.data import FashionMnist, scale
@@ -281,6 +282,7 @@ def what_is_in_force(spec: RunSpec) -> dict[str, Any]:
     flags = {
         **process_settings(),
         "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0,
+        "onednn": bool(IsMklEnabled()),
         **distribute.facts(distribute.strategy(spec), spec.contender),
     }
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}

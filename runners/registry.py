@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lenet.data import FashionMnist
     from runners.clock import Stopwatch
     from runners.record import Choices, EpochRow, Flag, Look, Outcome
-    from runners.spec import RunSpec
+    from runners.spec import RunSpec, Track
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Framework:
     checkpoint: str  # the file that holds its best weights
     strategies: tuple[str, ...] = ()  # distributed ones, beside the single replica
     environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
+    matched_environment: dict[str, str] = field(default_factory=dict)  # and this too, for matched runs
 
 
 FRAMEWORKS = {
@@ -37,6 +38,8 @@ FRAMEWORKS = {
         "best_model.weights.h5",
         ("mirrored", "multiworker"),
         {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # On processors that TensorFlow does not know to gain by it, its default is another library than PyTorch's.
+        {"TF_ENABLE_ONEDNN_OPTS": "1"},
     ),
     "torch": Framework(
         "PyTorch",
@@ -85,8 +88,13 @@ class Runner(Protocol):
         """
 
 
-def load_runner(framework: str) -> Runner:
-    """Import a framework's runner, its environment set first; this is where the framework itself is loaded."""
+def process_environment(framework: str, track: "Track") -> dict[str, str]:
+    """Environment variables of a run's process, to be set before the framework is imported."""
     entry = FRAMEWORKS[framework]
-    os.environ.update(entry.environment)
-    return cast(Runner, importlib.import_module(entry.runner))
+    return entry.environment | (entry.matched_environment if track == "matched" else {})
+
+
+def load_runner(framework: str, track: "Track" = "native") -> Runner:
+    """Import a framework's runner, its environment set first; this is where the framework itself is loaded."""
+    os.environ.update(process_environment(framework, track))
+    return cast(Runner, importlib.import_module(FRAMEWORKS[framework].runner))

@@ -34,7 +34,7 @@ def run(
     framework = spec.contender.framework
     keeps_freed_memory = spec.track == "matched" and keep_freed_memory()
     with tempfile.TemporaryDirectory() as scratch:
-        runner = registry.load_runner(framework)
+        runner = registry.load_runner(framework, spec.track)
         stopwatch.lap("import")
         outcome = runner.train(spec, data.first(spec.limit_train), stopwatch, on_epoch, Path(scratch))
         stopwatch.lap("other")

@@ -273,7 +273,12 @@ def what_is_in_force(device: torch.device) -> dict[str, Any]:
     versions = {"torch": str(torch.__version__)}
     if device.type == "cuda":
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
-    flags = {**process_settings(), "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0, **ddp.group_facts()}
+    flags = {
+        **process_settings(),
+        "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0,
+        "onednn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
+        **ddp.group_facts(),
+    }
     gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
 

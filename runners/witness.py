@@ -77,7 +77,7 @@ class Witness:
 def testify(task: Task, data: FashionMnist) -> Witness:
     """Look at a contender's matched run here, in this process, which must be fresh."""
     keep_freed_memory()
-    runner = load_runner(task.contender.framework)
+    runner = load_runner(task.contender.framework, "matched")
     name, machine = str(task.contender), environment.cpu_model()
     before = runner.process_settings()
     try:

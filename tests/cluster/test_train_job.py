@@ -118,6 +118,8 @@ def test_keras_processes_one_of_which_is_killed_while_they_train_are_all_started
     assert "process of replica 1 died" in retried.reason
     assert [event.row.epoch for event in told if isinstance(event, EpochDone)] == [1, 1, 2], "rank 0 alone tells"
     assert record.nodes == (record.node,) * 2
+    assert record.environment is not None
+    assert record.environment.flags["onednn"] is True, "set before Ray Train imports TensorFlow"
     assert result.predictions is not None
     assert len(result.predictions) == 128
 

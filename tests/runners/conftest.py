@@ -13,7 +13,7 @@ def fashion_mnist():
 @pytest.fixture(scope="session")
 def keras_runner():
     """Set up as for a matched run on one thread; TensorFlow takes these settings only once in a process."""
-    runner = registry.load_runner("keras")
+    runner = registry.load_runner("keras", "matched")
     runner.configure(RunSpec(contender="keras"))
     return runner
 
@@ -21,7 +21,7 @@ def keras_runner():
 @pytest.fixture
 def torch_runner():
     """Set up as for a matched run on one thread; flushed denormals would disturb Hypothesis elsewhere."""
-    runner = registry.load_runner("torch")
+    runner = registry.load_runner("torch", "matched")
     import torch
 
     threads = torch.get_num_threads()

@@ -121,7 +121,7 @@ def main(folder: Path, runs_by_contender: dict[str, list[tuple[str, str]]]) -> N
 
 
 if __name__ == "__main__":
-    runner = load_runner("keras")
+    runner = load_runner("keras", "matched")
     import tensorflow as tf
 
     whole, tests = data.load(), int(sys.argv[2])

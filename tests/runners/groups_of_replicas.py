@@ -112,5 +112,5 @@ def main(folder: Path, tests: int, runs_by_replicas: dict[str, list[tuple[str, s
 
 
 if __name__ == "__main__":
-    runner = load_runner("torch")
+    runner = load_runner("torch", "matched")
     main(Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))

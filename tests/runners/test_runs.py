@@ -192,6 +192,11 @@ def test_matched_runs_treat_denormals_alike(done):
     assert sides == [True, True]
 
 
+def test_matched_runs_compute_with_the_same_library(done):
+    sides = [done(framework, "matched").record.environment.flags["onednn"] for framework in FRAMEWORKS]
+    assert sides == [True, True]
+
+
 def test_matched_runs_end_alike(done):
     in_keras, in_torch = (done(framework, "matched") for framework in FRAMEWORKS)
     for one, other in zip(in_keras.record.epochs, in_torch.record.epochs, strict=True):
