@@ -88,8 +88,7 @@ def execute(
                     line.ended(attempt, reservation, usable=True)
                     yield result
     finally:
-        for task in placed:
-            ray.cancel(task, force=True)
+        _cancel_unfinished([*placed])
         line.close()
 
 
@@ -158,8 +157,7 @@ def call_each(
     try:
         return [_result(call) for call in calls]
     finally:
-        for call in calls:
-            ray.cancel(call, force=True)
+        _cancel_unfinished(calls)
 
 
 @ray.remote(max_calls=1, max_retries=0)
@@ -178,6 +176,17 @@ def _of_job(spec: RunSpec, environments: Environments) -> RuntimeEnv:
     """The environment of a job's processes, in which Ray Train imports the framework before the run can set any."""
     framework = spec.contender.framework
     return {**environments(framework), "env_vars": process_environment(framework, spec.track)}
+
+
+def _cancel_unfinished(tasks: list[ray.ObjectRef]) -> None:
+    """Kill the processes of those tasks that still run.
+
+    Not of others: where a task has just ended, Ray 2.60 may record its end after it was cancelled, and then kills the
+    driver ("Tried to complete task that was not pending").
+    """
+    _, running = ray.wait(tasks, num_returns=len(tasks), timeout=0) if tasks else ([], [])
+    for task in running:
+        ray.cancel(task, force=True)
 
 
 def _result(call: ray.ObjectRef) -> Any:

@@ -130,6 +130,14 @@ def test_each_call_has_a_fresh_process_and_its_own_item_and_the_data() -> None:
     assert len({result[0] for result in results}) == 3
 
 
+def test_calls_that_have_ended_are_not_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now and then that kills the driver, inside Ray."""
+    cancelled: list[object] = []
+    monkeypatch.setattr(ray, "cancel", lambda task, **_: cancelled.append(task))
+    call_each(pid_and, [RunSpec(contender="keras")], [7], NO_DATA)
+    assert not cancelled
+
+
 def test_a_call_that_raises_or_whose_process_is_killed_leaves_an_error_in_its_place() -> None:
     raised, died = call_each(raises_or_dies, [RunSpec(contender="keras")] * 2, ["raise", "die"], NO_DATA)
     assert isinstance(raised, RayError)
