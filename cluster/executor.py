@@ -3,9 +3,10 @@
 A run of several processes is a Ray Train job, which a task without cores of its own waits for.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
@@ -41,26 +42,8 @@ def execute(
     Each process has the environment of its framework. The data goes through Ray's object store, so no node needs a
     copy of its own. Closing the iterator early cancels what is still running.
     """
-    shared_data, shared_work = ray.put(data), ray.put(work)
-    # On the driver's own node: on another it would die with that node, and the study with it.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
-
-    def start(spec: RunSpec, reservation: Reservation | None) -> ray.ObjectRef:
-        need = need_of(spec)
-        if reservation is None:
-            job = _perform_together.options(runtime_env=_of_job(spec, environments), name=spec.run_id)
-            return job.remote(spec, [shared_data, shared_work], mailbox, need, time.time())
-        within = PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0)
-        task = _perform.options(
-            num_cpus=need.cpus,
-            num_gpus=need.gpus,
-            scheduling_strategy=within,
-            runtime_env=environments(spec.contender.framework),
-            name=spec.run_id,
-        )
-        return task.remote(spec, shared_data, shared_work, mailbox, time.time())
-
+    mailbox = _mailbox_here()
+    start = partial(_start, (ray.put(data), ray.put(work)), mailbox, environments)
     line = Line(specs)
     placed: dict[ray.ObjectRef, tuple[Attempt, Reservation | None]] = {}
     try:
@@ -72,24 +55,46 @@ def execute(
                 report(event)
             for task in placed.keys() & set(done):
                 attempt, reservation = placed.pop(task)
-                try:
-                    result = _with_attempts(ray.get(task), attempt.number)
-                except RayError as error:
-                    line.ended(attempt, reservation, usable=False)
-                    died = isinstance(error, ProcessDied) or not isinstance(error, RayTaskError)
-                    if attempt.number == MAX_ATTEMPTS or not died:
-                        yield failure(attempt.spec, error, attempt.number)
-                    else:
-                        again = Attempt(attempt.spec, attempt.number + 1)
-                        line.append(again)
-                        reason = str(getattr(error, "cause", error)).strip().splitlines()[0]
-                        report(Retried(attempt.spec.run_id, again.number, reason))
+                result = _result(task)
+                line.ended(attempt, reservation, usable=isinstance(result, RunResult))
+                if isinstance(result, RunResult):
+                    yield _with_attempts(result, attempt.number)
+                elif attempt.number < MAX_ATTEMPTS and _died(result):
+                    line.append(replace(attempt, number=attempt.number + 1))
+                    report(Retried(attempt.spec.run_id, attempt.number + 1, _first_line(result)))
                 else:
-                    line.ended(attempt, reservation, usable=True)
-                    yield result
+                    yield failure(attempt.spec, result, attempt.number)
     finally:
         _cancel_unfinished([*placed])
         line.close()
+
+
+def _mailbox_here() -> Any:
+    """On the driver's own node: on another it would die with that node, and the study with it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _start(
+    shared: tuple[ray.ObjectRef, ray.ObjectRef],
+    mailbox: ActorHandle,
+    environments: Environments,
+    spec: RunSpec,
+    reservation: Reservation | None,
+) -> ray.ObjectRef:
+    """Begin a run, in its reservation or, without one, as a job."""
+    need = need_of(spec)
+    if reservation is None:
+        job = _perform_together.options(runtime_env=_of_job(spec, environments), name=spec.run_id)
+        return job.remote(spec, shared, mailbox, need, time.time())
+    task = _perform.options(
+        num_cpus=need.cpus,
+        num_gpus=need.gpus,
+        scheduling_strategy=PlacementGroupSchedulingStrategy(reservation.group, placement_group_bundle_index=0),
+        runtime_env=environments(spec.contender.framework),
+        name=spec.run_id,
+    )
+    return task.remote(spec, *shared, mailbox, time.time())
 
 
 # A fresh process for every run: TensorFlow never gives GPU memory back, and thread counts can be set only once.
@@ -102,12 +107,12 @@ def _perform(spec: RunSpec, data: FashionMnist, work: Work, mailbox: ActorHandle
 # It waits for a job whose processes have resources of their own, and takes none.
 @ray.remote(num_cpus=0, max_calls=1, max_retries=0)
 def _perform_together(
-    spec: RunSpec, shared: list[ray.ObjectRef], mailbox: ActorHandle, need: Need, submitted_at: float
+    spec: RunSpec, shared: Sequence[ray.ObjectRef], mailbox: ActorHandle, need: Need, submitted_at: float
 ) -> RunResult:
     began_at = process_began_at(submitted_at)
 
     def replica() -> RunResult:
-        data, work = ray.get(shared)
+        data, work = ray.get([*shared])
         report = _to(mailbox) if is_first() else _to_nobody
         return perform_or_raise(spec, data, work, report, began_at + seconds_waited())
 
@@ -212,5 +217,13 @@ class _Mailbox:
 
 
 def _with_attempts(result: RunResult, attempts: int) -> RunResult:
-    record = result.record.model_copy(update={"attempts": attempts})
-    return dataclasses.replace(result, record=record)
+    return replace(result, record=result.record.model_copy(update={"attempts": attempts}))
+
+
+def _died(error: RayError) -> bool:
+    """Whether a process died, and did not raise."""
+    return isinstance(error, ProcessDied) or not isinstance(error, RayTaskError)
+
+
+def _first_line(error: RayError) -> str:
+    return str(getattr(error, "cause", error)).strip().splitlines()[0]

@@ -126,7 +126,8 @@ def fit(
         if model.stop_training:
             break
     told.on_train_end()
-    return np.concatenate([loop.classes(test_batches).numpy() for _ in range(test_steps)]).astype(np.uint8)
+    classes = [used.experimental_local_results(loop.classes(test_batches)) for _ in range(test_steps)]
+    return of_all_processes(used, [np.concatenate(parts) for parts in classes]).astype(np.uint8)
 
 
 class Loop:
@@ -170,10 +171,9 @@ class Loop:
         self.used.run(on_replica, next(batches))
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def classes(self, batches: Iterator[Any]) -> tf.Tensor:
-        """The class with the largest logit of each image of the next batch, int64 (n,), in the batch's order."""
-        classes = self.used.run(lambda images, _: tf.argmax(self.logits(images, training=False), 1), next(batches))
-        return self.used.gather(classes, axis=0)
+    def classes(self, batches: Iterator[Any]) -> Any:
+        """Of each replica: the class with the largest logit of each of its images of the next batch, int64 (n,)."""
+        return self.used.run(lambda images, _: tf.argmax(self.logits(images, training=False), 1), next(batches))
 
     def logits(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """Of one replica's images, of which there may be none."""
@@ -255,6 +255,20 @@ def fed(used: tf.distribute.Strategy, batches: tf.data.Dataset, steps: int) -> l
 def gathered(used: tf.distribute.Strategy, parts: Any) -> np.ndarray:
     """All replicas' parts in the order of the replicas: the reverse of `shares`."""
     return used.gather(parts, axis=0).numpy()
+
+
+def of_all_processes(used: tf.distribute.Strategy, batches: Sequence[np.ndarray]) -> np.ndarray:
+    """All batches in order, given this process's part of each, int64 (n,): in each batch first the first process's.
+
+    In two exchanges, of which each takes some 0.2 s however little is exchanged.
+    """
+    if used.cluster_resolver is None:
+        return np.concatenate(batches)
+    own_sizes = np.array([[len(part) for part in batches]])
+    sizes = gathered(used, used.run(lambda: tf.constant(own_sizes)))  # (processes, batches)
+    parts = gathered(used, used.run(lambda: tf.constant(np.concatenate(batches))))
+    by_process = np.split(parts, np.cumsum(sizes)[:-1])
+    return np.concatenate([part for batch in range(len(batches)) for part in by_process[batch :: len(batches)]])
 
 
 def nodes(used: tf.distribute.Strategy) -> tuple[str, ...]:
