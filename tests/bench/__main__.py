@@ -5,12 +5,14 @@ And what the report of a big study costs, which `make bench ARGS=report` tells a
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
+from runners.registry import process_environment
 from tests.bench import big_report
 
 REPORT = "report"
@@ -30,7 +32,7 @@ def main() -> None:
         for track in ("native", "matched"):
             ratios = []
             for _ in range(chosen.rounds):
-                bare = bare_seconds(framework, chosen.epochs)
+                bare = bare_seconds(framework, track, chosen.epochs)
                 ours = runner_seconds(framework, track, chosen.epochs)
                 ratios.append(ours / bare)
                 print(
@@ -40,9 +42,10 @@ def main() -> None:
             print(f"{framework:<6}{track:<8} median ratio {median(ratios):.3f} of {chosen.rounds} rounds", flush=True)
 
 
-def bare_seconds(framework: str, epochs: int) -> float:
-    """Seconds per epoch of the bare script."""
-    return float(output_of([str(PROJECT / "tests" / "bench" / f"bare_{framework}.py"), str(epochs)]))
+def bare_seconds(framework: str, track: str, epochs: int) -> float:
+    """Seconds per epoch of the bare script, with the libraries that the track's runs compute with."""
+    script = [str(PROJECT / "tests" / "bench" / f"bare_{framework}.py"), str(epochs)]
+    return float(output_of(script, **process_environment(framework, track)))
 
 
 def runner_seconds(framework: str, track: str, epochs: int) -> float:
@@ -66,9 +69,12 @@ def runner_seconds(framework: str, track: str, epochs: int) -> float:
         return float(json.loads(record.read_text())["clock"]["train_seconds"]) / epochs
 
 
-def output_of(command: list[str]) -> str:
+def output_of(command: list[str], **variables: str) -> str:
     """Run a Python script to its end and return what it printed."""
-    return subprocess.run([sys.executable, *command], check=True, stdout=subprocess.PIPE, text=True).stdout
+    done = subprocess.run(
+        [sys.executable, *command], check=True, stdout=subprocess.PIPE, text=True, env=os.environ | variables
+    )
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -3,16 +3,11 @@
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -21,10 +16,10 @@ from cluster.need import Need
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import cache_folder
 from lenet.errors import BadInput
+from tests.ray_heads import address_left_in, kill_tree, ray_head, wait_for
 from tests.scripts.processes import run_script
 
-RAY = str(Path(sys.executable).parent / "ray")
-ADDRESS_FILE = Path("/tmp/ray/ray_current_cluster")  # where `ray start` leaves its address
+ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
 
 
 @pytest.fixture(autouse=True)
@@ -32,41 +27,9 @@ def no_cluster_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
-@contextmanager
-def ray_head(**variables: str) -> Iterator[tuple[str, psutil.Process]]:
-    """A `ray start --head` of this machine with 3 logical CPUs and 1 logical GPU, and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=3", "--num-gpus=1"]
-    log = subprocess.DEVNULL
-    command += ["--include-dashboard=false", "--disable-usage-stats"]
-    process = psutil.Popen(command, stdout=log, stderr=log, env=os.environ | variables)
-    try:
-        wait_for(lambda: (ADDRESS_FILE.read_text() if ADDRESS_FILE.exists() else "").endswith(f":{port}"))
-        yield f"127.0.0.1:{port}", process
-    finally:
-        kill_tree(process)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
-def kill_tree(process: psutil.Process) -> None:
-    tree = [*process.children(recursive=True), process] if process.is_running() else []
-    for member in tree:
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
-    psutil.wait_procs(tree, timeout=30)
-
-
 @pytest.fixture(scope="module")
 def head() -> Iterator[str]:
-    with ray_head() as (address, _):
+    with ray_head(*ITS_OWN) as (address, _):
         yield address
 
 
@@ -115,9 +78,9 @@ def test_an_address_that_is_none_gives_one_sentence() -> None:
 
 
 def test_a_crashed_cluster_s_address_is_passed_over() -> None:
-    with ray_head() as (address, process):
+    with ray_head(*ITS_OWN) as (address, process):
         kill_tree(process)
-        assert ADDRESS_FILE.read_text().endswith(address.split(":")[1])
+        assert address_left_in().endswith(address.split(":")[1])
         with session("auto") as where:
             assert not where.endswith(address)
             assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
@@ -127,7 +90,7 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
     def compare(**variables: str) -> subprocess.CompletedProcess[str]:
         return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables)
 
-    with ray_head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64) as (address, _):
+    with ray_head(*ITS_OWN, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64) as (address, _):
         strangers = [
             compare(RAY_AUTH_MODE="disabled"),
             compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),

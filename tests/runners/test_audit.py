@@ -5,8 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from runners.audit import CHECKS, Audit, AuditRow, compare, conditions, pairs
 from runners.report.audit import audit_grid, summary
 from runners.spec import Adam, Contender, Settings
 from runners.witness import Task, Witness
-from tests.runners import one_witness
+from tests.runners import many_witnesses
 from tests.runners.faults import FAULTS, Fault
 
 PROJECT = Path(audit.__file__).parents[1]
@@ -30,55 +28,41 @@ def task(framework: str) -> Task:
     return Task(contender=framework, settings=Settings(), level="quick")
 
 
-def witness_of(project: Path, framework: str, file: Path) -> Witness:
-    """A quick witness from the project as it lies there, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, one_witness.__file__, framework, "quick", str(file)]
-    done = subprocess.run(command, env=environment, cwd=project, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return Witness(framework, death=done.stderr.strip().splitlines()[-1])
-    return pickle.loads(file.read_bytes())
-
-
 @pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        yield executor
+def witnesses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Witness]:
+    """A quick one of each framework from the project as it is, and of each fault from a copy where it is planted."""
+    folder = tmp_path_factory.mktemp("projects")
+    sides = {name: name for name in FRAMEWORKS} | {fault.name: fault.framework for fault in FAULTS}
+    copies = {name: folder / str(number) for number, name in enumerate(sides)}
+    for copy in copies.values():
+        for part in ("lenet", "runners"):
+            shutil.copytree(PROJECT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for fault in FAULTS:
+        fault.plant(copies[fault.name])
+    for framework in FRAMEWORKS:
+        chosen = [str(copy) for name, copy in copies.items() if sides[name] == framework]
+        command = [sys.executable, many_witnesses.__file__, framework, "quick", *chosen]
+        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+    return {name: left_in(copy, sides[name]) for name, copy in copies.items()}
 
 
-@pytest.fixture(scope="module")
-def honest(pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Witness]:
-    folder = tmp_path_factory.mktemp("honest")
-    asked = {name: pool.submit(witness_of, PROJECT, name, folder / name) for name in FRAMEWORKS}
-    return {name: future.result() for name, future in asked.items()}
+def left_in(project: Path, framework: str) -> Witness:
+    death = project / "death"
+    if death.exists():
+        return Witness(framework, death=death.read_text())
+    return pickle.loads((project / "witness").read_bytes())
 
 
-@pytest.fixture(scope="module")
-def planted(
-    honest: dict[str, Witness], pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Future[Witness]]:
-    """Of each fault: the witness of the side it was planted on, some already while others are looked at."""
-
-    def plant(number: int, fault: Fault) -> Witness:
-        project = tmp_path_factory.mktemp(f"fault{number}") / "project"
-        for folder in ("lenet", "runners"):
-            shutil.copytree(PROJECT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        fault.plant(project)
-        return witness_of(project, fault.framework, project / "witness")
-
-    return {fault.name: pool.submit(plant, number, fault) for number, fault in enumerate(FAULTS)}
-
-
-def rows_of(witnesses: dict[str, Witness], data: FashionMnist) -> tuple[AuditRow, ...]:
-    return compare([task(name) for name in FRAMEWORKS], [witnesses[name] for name in FRAMEWORKS], data)
+def rows_of(sides: dict[str, Witness], data: FashionMnist) -> tuple[AuditRow, ...]:
+    return compare([task(name) for name in FRAMEWORKS], [sides[name] for name in FRAMEWORKS], data)
 
 
 def failed(rows: tuple[AuditRow, ...]) -> list[AuditRow]:
     return [row for row in rows if not row.holds]
 
 
-def test_the_two_frameworks_hold_against_each_other(honest: dict[str, Witness], fashion_mnist: FashionMnist) -> None:
-    rows = rows_of(honest, fashion_mnist)
+def test_the_two_frameworks_hold_against_each_other(witnesses: dict[str, Witness], fashion_mnist: FashionMnist) -> None:
+    rows = rows_of(witnesses, fashion_mnist)
     assert failed(rows) == []
     only_full = {"one step float32", "evaluation float32", "epoch Adam float64", "epoch SGD float64"}
     quick = [check.name for check in CHECKS if check.key not in only_full]
@@ -88,10 +72,10 @@ def test_the_two_frameworks_hold_against_each_other(honest: dict[str, Witness], 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_fault_is_caught_and_named(
-    fault: Fault, honest: dict[str, Witness], planted: dict[str, Future[Witness]], fashion_mnist: FashionMnist
+    fault: Fault, witnesses: dict[str, Witness], fashion_mnist: FashionMnist
 ) -> None:
-    witnesses = honest | {fault.framework: planted[fault.name].result()}
-    first = failed(rows_of(witnesses, fashion_mnist))[0]
+    sides = witnesses | {fault.framework: witnesses[fault.name]}
+    first = failed(rows_of(sides, fashion_mnist))[0]
     assert first.check == fault.check, first.finding
     assert fault.says in first.finding
     assert "look at" in first.finding

@@ -14,9 +14,11 @@ from PIL import Image
 from lenet.architecture import CLASS_NAMES
 from lenet.data import SHA256, cache_folder, load
 from runners import audit
+from tests.ray_heads import wait_for
 from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone, workers_of
 
-SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 2)
+SIZE = ("--limit-train", 1280, "--epochs", 2)
+SMALL = (*SIZE, "--address", "local")
 # Long enough to be interrupted.
 LONG = ("--address", "local", "--limit-train", 6400, "--epochs", 4, "--seeds", 2)
 TABLES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance")
@@ -24,10 +26,16 @@ NOT_REPRODUCIBLE = "seconds|per_second|attempts"
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(ray_here: str) -> tuple[object, ...]:
+    """A small study where it need not start a Ray."""
+    return (*SIZE, "--address", ray_here)
+
+
+@pytest.fixture(scope="module")
+def study(small: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seeds of both frameworks, done once for the tests that only look."""
     folder = tmp_path_factory.mktemp("study") / "results"
-    done = run_script("compare", *SMALL, "--seeds", 2, "--out", folder)
+    done = run_script("compare", *small, "--seeds", 2, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder.parent / "stdout").write_text(done.stdout)
     (folder.parent / "stderr").write_text(done.stderr)
@@ -129,24 +137,26 @@ def test_report_rebuilds_everything_from_the_records_alone(study: Path, tmp_path
     assert (copy / "report.html").exists()
 
 
-def test_a_truncated_record_is_named_skipped_and_done_anew(study: Path, tmp_path: Path) -> None:
+def test_a_truncated_record_is_named_skipped_and_done_anew(
+    study: Path, small: tuple[object, ...], tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(study, copy)
     record = copy / "runs" / "torch-matched-seed1.json"
     record.write_bytes(record.read_bytes()[:200])
     reported = run_script("report", copy)
     assert str(record) in reported.stdout
-    again = run_script("compare", *SMALL, "--seeds", 2, "--out", copy)
+    again = run_script("compare", *small, "--seeds", 2, "--out", copy)
     assert again.returncode == 0
     assert f"{record} is skipped" in again.stdout
     assert "1 run to do" in again.stdout
     pd.testing.assert_frame_equal(reproducible(copy), reproducible(study))
 
 
-def test_more_seeds_top_up(study: Path, tmp_path: Path) -> None:
+def test_more_seeds_top_up(study: Path, small: tuple[object, ...], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(study, copy)
-    done = run_script("compare", *SMALL, "--seeds", 3, "--out", copy)
+    done = run_script("compare", *small, "--seeds", 3, "--out", copy)
     assert done.returncode == 0
     assert "2 runs to do" in done.stdout
     assert set(runs_of(copy)["seed"]) == {0, 1, 2}
@@ -176,23 +186,24 @@ def test_predict_refuses_what_is_no_picture(study: Path, tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
-def test_a_run_killed_mid_epoch_is_retried_and_an_interrupted_study_resumes_to_the_same_tables(
-    study: Path, tmp_path: Path
-) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    audited(study, whole, parts)
-    killed = start_script("compare", *LONG, "--out", whole)
-    said = read_until(killed, "keras-matched-seed0  epoch 1/4")
-    (victim,) = workers_of(killed, "keras-matched-seed0")
+def test_a_run_killed_mid_epoch_is_done_anew(tmp_path: Path) -> None:
+    alone = ("torch", "--address", "local", "--limit-train", 12_800, "--epochs", 4, "--seeds", 1, "--out", tmp_path)
+    killed = start_script("compare", *alone)
+    said = read_until(killed, "torch-matched-seed0  epoch 1/4")
+    (victim,) = workers_of(killed, "torch-matched-seed0")
     victim.kill()
     said += finish(killed)
     assert killed.returncode == 0, said
-    assert "keras-matched-seed0  its process died and it starts anew, attempt 2" in said
-    assert runs_of(whole)["attempts"].to_dict()["keras-matched-seed0"] == 2
-    assert len(runs_of(whole)) == 4
+    assert "torch-matched-seed0  its process died and it starts anew, attempt 2" in said
+    assert runs_of(tmp_path)[["status", "attempts", "epochs"]].to_numpy().tolist() == [["completed", 2, 4]]
 
-    interrupted = start_script("compare", *LONG, "--out", parts)
-    said = read_until(interrupted, "epoch 4/4")
+
+def test_an_interrupted_study_resumes_to_the_same_tables(study: Path, tmp_path: Path) -> None:
+    audited(study, tmp_path)
+    arguments = (*SMALL, "--seeds", 2, "--out", tmp_path)
+    interrupted = start_script("compare", *arguments)
+    said = read_until(interrupted, "epoch 2/2")
+    wait_for(lambda: bool(workers_of(interrupted)))
     trainees = workers_of(interrupted)
     interrupted.send_signal(signal.SIGINT)
     said += finish(interrupted)
@@ -200,12 +211,12 @@ def test_a_run_killed_mid_epoch_is_retried_and_an_interrupted_study_resumes_to_t
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
     assert wait_until_gone(trainees) == []
-    recorded = len(list((parts / "runs").glob("*.json"))) if (parts / "runs").exists() else 0
-    assert recorded < 4
-    again = run_script("compare", *LONG, "--out", parts)
+    recorded = len(list((tmp_path / "runs").glob("*.json")))
+    assert 0 < recorded < 4
+    again = run_script("compare", *arguments)
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"{4 - recorded} run" in again.stdout
-    pd.testing.assert_frame_equal(reproducible(parts), reproducible(whole))
+    pd.testing.assert_frame_equal(reproducible(tmp_path), reproducible(study))
 
 
 def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study: Path, tmp_path: Path) -> None:
@@ -280,10 +291,10 @@ def test_one_run_by_hand(contender: str, tmp_path: Path) -> None:
     assert list((tmp_path / "checkpoints" / f"{name}-matched-seed3").iterdir())
 
 
-def test_two_replicas_are_audited_and_end_where_one_process_does(tmp_path: Path) -> None:
+def test_two_replicas_are_audited_and_end_where_one_process_does(ray_here: str, tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    small = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
-    done = run_script("compare", "torch", "torch:ddp:2", *small, "--out", folder)
+    one = ("--address", ray_here, "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
+    done = run_script("compare", "torch", "torch:ddp:2", *one, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     held = audit.read(folder)
     assert {(row.a, row.b) for row in held.rows} == {("torch", "torch:ddp:2")}

@@ -14,9 +14,9 @@ STUDY = ("torch", "torch:ddp:2", "--scaling", "weak", "--lr-rule", "linear", "--
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(ray_here: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weak") / "results"
-    done = run_script("compare", *STUDY, "--seeds", 1, "--address", "local", "--out", folder)
+    done = run_script("compare", *STUDY, "--seeds", 1, "--address", ray_here, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder.parent / "stdout").write_text(done.stdout)
     return folder

@@ -12,15 +12,16 @@ from scipy import stats
 from runners import store
 from tests.scripts.processes import run_script
 
-TINY = ("--address", "local", "--limit-train", 640, "--epochs", 1, "--seeds", 2)
+TINY = ("--limit-train", 640, "--epochs", 1)
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def studies(ray_here: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """PyTorch twice on two seeds: varied in weights and order, and in nothing."""
     folder = tmp_path_factory.mktemp("studies")
     for vary in ("all", "nothing"):
-        done = run_script("compare", "torch", "torch", *TINY, "--vary", vary, "--out", folder / vary)
+        arguments = (*TINY, "--seeds", 2, "--vary", vary, "--address", ray_here, "--out", folder / vary)
+        done = run_script("compare", "torch", "torch", *arguments)
         assert (done.returncode, done.stderr) == (0, "")
         (folder / vary / "stdout").write_text(done.stdout)
     return folder / "all", folder / "nothing"
@@ -106,12 +107,12 @@ def test_folders_that_do_not_go_together_are_refused(studies: tuple[Path, Path],
     assert done.stderr.count("\n") == 1
 
 
-def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(tmp_path: Path) -> None:
-    tiny = (*TINY[:4], "--seeds", 5)
+def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: str, tmp_path: Path) -> None:
+    tiny = (*TINY, "--seeds", 5, "--address", ray_here)
     assert run_script("compare", "torch", *tiny, "--out", tmp_path).returncode == 0
     accuracies = runs_of(tmp_path)["test_accuracy"]
     wanted = stats.t.ppf(0.975, 4) * accuracies.std() / np.sqrt(6.5)  # 7 runs are the first that reach it
-    arguments = (tmp_path, "--until-half-width", wanted, "--address", "local")
+    arguments = (tmp_path, "--until-half-width", wanted, "--address", ray_here)
     done = run_script("seed_variance", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "The pilot of 5 seeds asks for 7 runs of each contender." in done.stdout
@@ -121,6 +122,6 @@ def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(tmp_path: 
     again = run_script("seed_variance", *arguments)
     assert (again.returncode, again.stderr) == (0, "")
     assert "to do" not in again.stdout
-    other = run_script("seed_variance", tmp_path, "--until-half-width", wanted / 2, "--address", "local")
+    other = run_script("seed_variance", tmp_path, "--until-half-width", wanted / 2, "--address", ray_here)
     assert other.returncode == 2
     assert "would be peeking" in other.stderr
