@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.ray_heads import ray_head
+from tests.scripts.processes import TOKEN
 
 
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[str]:
     """Its address."""
-    with ray_head(cpus=len(os.sched_getaffinity(0)), hidden=True) as (address, _):
+    with ray_head(cpus=len(os.sched_getaffinity(0)), hidden=True, **TOKEN) as (address, _):
         yield address

@@ -11,6 +11,7 @@ import psutil
 from scripts import cli
 
 SCRIPTS = Path(cli.__file__).parent
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "2" * 64}  # of all Rays that these tests start
 
 
 def command(name: str, *arguments: object) -> list[str]:
@@ -19,7 +20,7 @@ def command(name: str, *arguments: object) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's, with no cluster in sight."""
-    return {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | variables
+    return {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | TOKEN | variables
 
 
 def run_script(name: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
