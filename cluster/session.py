@@ -27,6 +27,9 @@ from runners.quiet import native_stderr_hidden
 DEFAULT_PORT = 6379  # of `ray start --head`
 CONNECT_TIMEOUT_SECONDS = 5
 POLL_SECONDS = 0.5
+# How much of isolated environments a Ray started here keeps. Beyond its own 10 it would drop whichever has no run just
+# then, and make it anew for the next.
+ENVIRONMENTS_GIGABYTES = ("RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB", "100")
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ def _connect(address: str) -> str:
         if address == "auto" and not os.environ.get("RAY_ADDRESS"):  # a token is offered unasked to this machine alone
             maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         _show_token(target)
+    else:
+        os.environ.setdefault(*ENVIRONMENTS_GIGABYTES)
     try:
         ray.init(address=target or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError) as error:

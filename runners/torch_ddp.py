@@ -83,7 +83,7 @@ def native_batches(spec: RunSpec, dataset: Dataset[tuple[Tensor, Tensor]]) -> It
 
 
 def summed(*values: Tensor) -> list[float]:
-    """Scalars added up over all replicas, in float64."""
+    """Scalars added up over all replicas, in float64. They are on the model's device: NCCL takes none that are not."""
     sums = torch.stack([value.double() for value in values])
     if replicas() > 1:
         dist.all_reduce(sums)
@@ -135,20 +135,21 @@ def _timed_every(model: nn.Module) -> int:
     return 100 if next(model.parameters()).is_cuda else 1
 
 
-def communication_share(waits: Sequence[Waited], rows: Sequence[EpochRow], steps: int) -> float | None:
+def communication_share(
+    waits: Sequence[Waited], rows: Sequence[EpochRow], steps: int, device: torch.device
+) -> float | None:
     """The share of all replicas' training time in which they waited for gradients, from the second epoch on.
 
-    `waits` and `rows` are those after each epoch of so many steps. None without other replicas, and for one epoch
-    alone: its first steps also wait until every replica has warmed up.
+    `waits` and `rows` are those after each epoch of so many steps on `device`. None without other replicas, and for one
+    epoch alone: its first steps also wait until every replica has warmed up.
     """
     timed = waits[-1].steps - waits[0].steps
     if replicas() == 1 or timed == 0:
         return None
     a_step = (waits[-1].seconds - waits[0].seconds) / timed
     later = rows[1:]
-    waited_for, trained = summed(
-        *(torch.tensor(x) for x in (a_step * steps * len(later), sum(row.train_seconds for row in later)))
-    )
+    seconds = (a_step * steps * len(later), sum(row.train_seconds for row in later))
+    waited_for, trained = summed(*torch.tensor(seconds, device=device))
     return waited_for / trained
 
 

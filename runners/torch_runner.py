@@ -102,7 +102,7 @@ def train(
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
         nodes=ddp.nodes(),
-        communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size)),
+        communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),
         **what_is_in_force(device),
     )
 

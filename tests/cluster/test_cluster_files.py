@@ -1,5 +1,6 @@
 """The files that bring clusters up: valid by Ray's schema or KubeRay's fields, closed to strangers, without secrets."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,9 @@ from packaging.version import Version
 from ray.autoscaler._private.local.config import prepare_local
 from ray.autoscaler._private.util import fillout_defaults, prepare_config, validate_config
 
+from cluster.session import ENVIRONMENTS_GIGABYTES
+from tests.cluster.kubernetes_fields import unknown_or_missing
+
 PROJECT = Path(__file__).parents[2]
 CLUSTER = PROJECT / "cluster"
 CLOSES_KNOWN_HOLES = Version("2.56")  # CVE-2025-62593 by 2.52, CVE-2026-41486 by 2.55, CVE-2026-57516 by 2.56
@@ -24,24 +28,6 @@ LAUNCHED = ("cluster.yaml", "aws.yaml")  # by `ray up`
 EXPLAINED = (*LAUNCHED, "kuberay.yaml", "slurm.sh")
 SHIPPED = sorted(
     path.name for path in CLUSTER.iterdir() if path.suffix in {".yaml", ".sh"} or path.name == "Dockerfile"
-)
-# Of ray.io/v1, from KubeRay 1.6's API reference; those its sources mark as required are the second of each pair.
-JOB_FIELDS = ({"entrypoint", "rayClusterSpec", "shutdownAfterJobFinishes"}, {"entrypoint", "rayClusterSpec"})
-CLUSTER_FIELDS = (
-    {
-        "rayVersion",
-        "authOptions",
-        "enableInTreeAutoscaling",
-        "autoscalerOptions",
-        "headGroupSpec",
-        "workerGroupSpecs",
-    },
-    {"headGroupSpec"},
-)
-HEAD_FIELDS = ({"serviceType", "rayStartParams", "template"}, {"rayStartParams", "template"})
-WORKER_FIELDS = (
-    {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"},
-    {"groupName", "minReplicas", "maxReplicas", "rayStartParams", "template"},
 )
 
 
@@ -120,6 +106,44 @@ def test_the_dashboard_is_on_loopback_and_only_ray_s_own_port_is_named(name: str
     assert "ray-client" not in start
 
 
+def under_slurm(project: Path, ray: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """slurm.sh as sbatch runs it, with stand-ins: srun leaves its arguments in a file, and `ray` is this script."""
+    programs = project / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    scripts = {"ray": ray, "srun": 'printf "%s\\n" "$@" > arguments', "hostname": "echo 192.0.2.10 198.51.100.1"}
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    told = {"SLURM_SUBMIT_DIR": project, "SLURM_JOB_ID": 123456, "SLURM_JOB_NUM_NODES": 3, "SLURM_CPUS_PER_TASK": 8}
+    return subprocess.run(
+        ["bash", CLUSTER / "slurm.sh", *arguments],
+        env=os.environ | {name: str(value) for name, value in told.items()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_under_slurm_each_machine_is_one_ray_node_with_the_cores_asked_for_and_one_runs_the_study(
+    tmp_path: Path,
+) -> None:
+    done = under_slurm(tmp_path, "echo token; echo made >&2", "--seeds", "10", "--out", "results/a b")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "made\n"), "the token is not shown"
+    address = "192.0.2.10:23456"
+    assert (tmp_path / "arguments").read_text().splitlines() == [
+        *("--nodes=3", "--ntasks=3", "--cpus-per-task=8"),
+        *("ray", "symmetric-run", "--address", address, "--min-nodes", "3"),
+        *("--num-cpus=8", "--dashboard-host=127.0.0.1", "--disable-usage-stats"),
+        *("--", "python", "scripts/compare.py", "--address", address, "--seeds", "10", "--out", "results/a b"),
+    ]
+
+
+def test_under_slurm_a_token_that_cannot_be_made_ends_the_job_with_the_reason(tmp_path: Path) -> None:
+    done = under_slurm(tmp_path, "echo 'disk full' >&2; exit 3")
+    assert (done.returncode, done.stderr) == (3, "disk full\n")
+    assert not (tmp_path / "arguments").exists()
+
+
 def test_under_slurm_the_dashboard_is_on_loopback_and_the_token_unread_by_others() -> None:
     assert "--dashboard-host=127.0.0.1" in text_of("slurm.sh")
     assert "umask 077" in text_of("slurm.sh")
@@ -136,15 +160,41 @@ def test_a_machine_runs_ray_only_for_who_has_the_token(name: str) -> None:
     assert "export RAY_AUTH_MODE=token" in text_of("environment.sh")
 
 
-def test_the_rayjob_has_kuberay_s_fields_and_no_others() -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_kubernetes_finds_known_fields_and_no_others_however_deep(place: int) -> None:
+    given = list(yaml.safe_load_all(text_of("kuberay.yaml")))[place]
+    kind = ("PersistentVolumeClaim", "RayJob")[place]
+    assert (given["apiVersion"], given["kind"]) == (("v1", "ray.io/v1")[place], kind)
+    assert list(unknown_or_missing(given, kind)) == []
+
+
+def test_a_field_that_kubernetes_does_not_know_or_misses_is_seen_however_deep() -> None:
     job = ray_job()
-    spec = job["spec"]["rayClusterSpec"]
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    pairs = [(job["spec"], JOB_FIELDS), (spec, CLUSTER_FIELDS), (spec["headGroupSpec"], HEAD_FIELDS)]
-    for given, (known, required) in [*pairs, *((group, WORKER_FIELDS) for group in spec["workerGroupSpecs"])]:
-        assert required <= set(given) <= known
-    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
-    assert all(isinstance(value, str) for group in groups for value in group["rayStartParams"].values())
+    cluster = job["spec"]["rayClusterSpec"]
+    cluster["autoscalerOptions"]["idleTimeout"] = cluster["autoscalerOptions"].pop("idleTimeoutSeconds")
+    pod = cluster["workerGroupSpecs"][0]["template"]["spec"]
+    pod["containers"][0]["resource"] = pod["containers"][0].pop("resources")
+    del pod["containers"][0]["name"]
+    cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
+    assert set(unknown_or_missing(job, "RayJob")) == {
+        "spec.rayClusterSpec.autoscalerOptions.idleTimeout is unknown",
+        "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus is 0, and no text",
+        "spec.rayClusterSpec.workerGroupSpecs.template.spec.containers.name is missing",
+        "spec.rayClusterSpec.workerGroupSpecs.template.spec.containers.resource is unknown",
+    }
+
+
+def test_on_gpus_both_frameworks_are_compared() -> None:
+    entrypoint = ray_job()["spec"]["entrypoint"]
+    (submitted,) = re.findall(r"ray submit cluster/aws.yaml (.*)", text_of("aws.yaml"))
+    for command in (entrypoint, submitted):
+        assert re.search(r"scripts/compare.py (-- )?--device gpu ", command), "contenders are the default ones"
+
+
+@pytest.mark.parametrize("name", ["environment.sh", "kuberay.yaml", "slurm.sh"])
+def test_ray_keeps_both_frameworks_environments(name: str) -> None:
+    variable, gigabytes = ENVIRONMENTS_GIGABYTES
+    assert re.findall(rf"\b{variable}\W+(?:value\W+)?(\d+)", text_of(name)) == [gigabytes]
 
 
 def test_the_rayjob_has_a_token_and_nothing_that_opens_it_outwards() -> None:

@@ -3,7 +3,8 @@
 Usage: python groups_of_keras_replicas.py FOLDER TEST_IMAGES RUNS_AS_JSON
 
 RUNS_AS_JSON has, by contender, pairs of a break and a spec. A break is none or one of BREAKS: what to do wrongly. Each
-process leaves its outcome, the weights after the last step and what it wrote in FOLDER/CONTENDER.NUMBER.RANK.pickle.
+process leaves its outcome, the weights after the last step, what it wrote and, of a native run, the images of each
+batch that each of its replicas trained on in FOLDER/CONTENDER.NUMBER.RANK.pickle.
 """
 
 import json
@@ -19,6 +20,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import numpy as np
 
 from lenet import data
 from runners.clock import Stopwatch
@@ -67,12 +70,39 @@ BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
+def noting(seen: list[np.ndarray]) -> Callable[..., Any]:
+    """Loop.logits that notes the images which each replica trains on, as they are in the data: uint8 (n, 28, 28)."""
+    from runners.keras_distribute import Loop
+
+    plain = Loop.logits
+
+    def note(images: np.ndarray) -> np.int64:
+        seen.append((images[..., 0] * 255).round().astype(np.uint8))
+        return np.int64(0)
+
+    def logits(loop: Any, images: Any, training: bool) -> Any:
+        if training:
+            tf.numpy_function(note, [images], tf.int64)
+        return plain(loop, images, training)
+
+    return logits
+
+
 @contextmanager
 def broken(name: str) -> Iterator[None]:
     with ExitStack() as stack:
         if name != "none":
             where, wrong = BREAKS[name]
             stack.enter_context(mock.patch(f"runners.keras_distribute.{where}", wrong))
+        yield
+
+
+@contextmanager
+def noted(seen: list[np.ndarray], spec: RunSpec) -> Iterator[None]:
+    """Of a native run; in the others it is seen in the weights."""
+    with ExitStack() as stack:
+        if spec.track == "native":
+            stack.enter_context(mock.patch("runners.keras_distribute.Loop.logits", noting(seen)))
         yield
 
 
@@ -94,13 +124,14 @@ def replica(folder: Path, name: str, rank: int, addresses: list[str], runs: list
         task = {"type": "worker", "index": rank}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
     for number, (break_name, text) in enumerate(runs):
-        spec, weights, told = RunSpec.model_validate_json(text), [], []
-        with tempfile.TemporaryDirectory() as scratch, broken(break_name):
+        spec, weights, told, seen = RunSpec.model_validate_json(text), [], [], []
+        with tempfile.TemporaryDirectory() as scratch, broken(break_name), noted(seen, spec):
             few = images.first(spec.limit_train)
             outcome = runner.train(spec, few, Stopwatch(), told.append, Path(scratch), weights.append)
             written = sorted(path.name for path in Path(scratch).iterdir())
         fed = runner.look(spec, few, few.test_images[:1]).fed if break_name == "none" and spec.epochs == 1 else ()
-        left = {"outcome": outcome, "weights": weights[-1], "steps": len(weights), "written": written, "fed": fed}
+        steps = {"weights": weights[-1], "steps": len(weights), "seen": seen}
+        left = {"outcome": outcome, "written": written, "fed": fed, **steps}
         (folder / f"{name}.{number}.{rank}.pickle").write_bytes(pickle.dumps(left))
 
 

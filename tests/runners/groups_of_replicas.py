@@ -3,8 +3,8 @@
 Usage: python groups_of_replicas.py FOLDER TEST_IMAGES RUNS_AS_JSON
 
 RUNS_AS_JSON has, by number of replicas, pairs of a break and a spec. A break is none or one of BREAKS: what to do
-wrongly. Each replica leaves its outcome, the weights after the last step and what it wrote in
-FOLDER/REPLICAS.NUMBER.RANK.pickle.
+wrongly. Each replica leaves its outcome, the weights after the last step, what it wrote and the images of each batch
+that it trained on in FOLDER/REPLICAS.NUMBER.RANK.pickle.
 """
 
 import json
@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch.distributed as dist
+from torch import nn
 
 from lenet import data
+from lenet.torch_model import LeNet5
 from runners import torch_ddp
 from runners.clock import Stopwatch
 from runners.registry import load_runner
@@ -72,6 +75,18 @@ BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
 
 
 @contextmanager
+def noted(seen: list[np.ndarray]) -> Iterator[None]:
+    """Note the images of each batch that the network is trained on, as they are in the data: uint8 (n, 28, 28)."""
+
+    def note(model: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if isinstance(model, LeNet5) and model.training:
+            seen.append((arguments[0][:, 0] * 255).round().byte().numpy())
+
+    with nn.modules.module.register_module_forward_pre_hook(note):
+        yield
+
+
+@contextmanager
 def broken(name: str) -> Iterator[None]:
     if name == "none":
         yield
@@ -84,12 +99,12 @@ def replica(folder: Path, rank: int, replicas: int, images: data.FashionMnist, r
     """Do the runs as one of the replicas."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/group{replicas}", rank=rank, world_size=replicas)
     for number, (name, text) in enumerate(runs):
-        spec, weights, told = RunSpec.model_validate_json(text), [], []
-        with tempfile.TemporaryDirectory() as scratch, broken(name):
+        spec, weights, told, seen = RunSpec.model_validate_json(text), [], [], []
+        with tempfile.TemporaryDirectory() as scratch, broken(name), noted(seen):
             few = images.first(spec.limit_train)
             outcome = runner.train(spec, few, Stopwatch(), told.append, Path(scratch), weights.append)
             written = sorted(path.name for path in Path(scratch).iterdir())
-        left = {"outcome": outcome, "weights": weights[-1], "steps": len(weights), "written": written}
+        left = {"outcome": outcome, "weights": weights[-1], "steps": len(weights), "written": written, "seen": seen}
         (folder / f"{replicas}.{number}.{rank}.pickle").write_bytes(pickle.dumps(left))
     dist.destroy_process_group()
 

@@ -10,19 +10,22 @@ import pickle
 import socket
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lenet.data import load
 from runners.spec import Adam, Contender, RunSpec, Sgd
-from tests.runners.apart import apart
+from tests.runners.apart import apart, whatever_order
 from tests.runners.groups_of_keras_replicas import BREAKS, processes
 
 ALLOWED = 1e-12
 TESTS = 100
 LONG = {"limit_train": 1251, "batch_size": 25, "epochs": 2, "dtype": "float64"}
 SHORT = LONG | {"limit_train": 76, "epochs": 1}
+SHORT_STEPS = 4  # an epoch
 RUNS = {
     "Adam": LONG,
     "SGD": LONG | {"optimizer": Sgd(learning_rate=0.125)},
@@ -30,7 +33,7 @@ RUNS = {
     "callbacks": SHORT | {"epochs": 6, "optimizer": Adam(learning_rate=0.03), "reduce_lr": 1, "early_stopping": 2},
     "short": SHORT,
     "float32": SHORT | {"dtype": "float32"},  # whose kernels are others
-    "native": SHORT | {"track": "native", "dtype": "float32"},
+    "native": SHORT | {"track": "native", "dtype": "float32", "epochs": 2},
 }
 PAIRS = ("keras:mirrored:2", "keras:multiworker:2")
 TOGETHER = (*PAIRS, "keras:mirrored:3", "keras:multiworker:3")
@@ -130,9 +133,12 @@ def test_only_the_first_process_writes_and_the_record_knows_the_strategy(left, n
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_in_the_native_track_each_image_is_trained_on_and_tested_once(left, name):
-    ours = left[name]["native"]
-    steps = -(-SHORT["limit_train"] // SHORT["batch_size"])
-    assert [side["steps"] for side in ours] == [steps] * len(ours)
+    ours, images = left[name]["native"], load().first(SHORT["limit_train"]).train_images
+    assert [side["steps"] for side in ours] == [2 * SHORT_STEPS] * len(ours)
+    halves = [(side["seen"][: len(side["seen"]) // 2], side["seen"][len(side["seen"]) // 2 :]) for side in ours]
+    first, second = (np.concatenate(list(chain(*parts))) for parts in zip(*halves, strict=True))
+    assert whatever_order(first) == whatever_order(second) == whatever_order(images)
+    assert not np.array_equal(first, second)
     row = ours[0]["outcome"].epochs[0]
     counted = (row.train_accuracy * SHORT["limit_train"], row.test_accuracy * TESTS)
     assert counted == pytest.approx([round(right) for right in counted], abs=1e-9)

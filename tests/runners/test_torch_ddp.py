@@ -9,13 +9,18 @@ import pickle
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from lenet.data import load
 from runners import torch_ddp
 from runners.spec import Adam, RunSpec, Sgd
-from tests.runners.apart import apart
+from tests.cluster.stubs import row
+from tests.runners.apart import apart, whatever_order
 from tests.runners.groups_of_replicas import BREAKS, SECONDS
 
 ALLOWED = 1e-12
@@ -32,13 +37,17 @@ RUNS = {
     "one epoch": SHORT | {"epochs": 1},
     "one step": SHORT | {"epochs": 1, "limit_train": 25},
 }
+# Images and batches that two and three replicas divide: else the sampler would repeat some.
+EPOCHS = (slice(0, 3), slice(3, 6))  # the steps of each
+NATIVE = {"native": {"track": "native", "limit_train": 72, "batch_size": 24, "epochs": 2}}
 
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):
     """By replicas, by run or break of a short run: what each replica left."""
     folder = tmp_path_factory.mktemp("ddp")
-    runs = {1: pairs(1, RUNS), 2: pairs(2, RUNS, BREAKS), 3: pairs(3, RUNS, BREAKS)}
+    names = {1: [*RUNS], 2: [*RUNS, *NATIVE, *BREAKS], 3: [*RUNS, *NATIVE, *BREAKS]}
+    runs = {replicas: pairs(replicas, names[replicas]) for replicas in names}
     script = Path(__file__).with_name("groups_of_replicas.py")
     subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=300)
     return {
@@ -46,16 +55,17 @@ def left(tmp_path_factory):
             name: [
                 pickle.loads((folder / f"{replicas}.{number}.{rank}.pickle").read_bytes()) for rank in range(replicas)
             ]
-            for number, name in enumerate([*RUNS, *BREAKS][: len(runs[replicas])])
+            for number, name in enumerate(names[replicas])
         }
         for replicas in runs
     }
 
 
-def pairs(replicas, runs, breaks=()):
+def pairs(replicas, names):
     contender = f"torch:ddp:{replicas}" if replicas > 1 else "torch"
-    specs = {name: RunSpec(contender=contender, **settings).model_dump_json() for name, settings in runs.items()}
-    return [*(("none", spec) for spec in specs.values()), *((name, specs["short"]) for name in breaks)]
+    settings = RUNS | NATIVE | dict.fromkeys(BREAKS, SHORT)
+    specs = [RunSpec(contender=contender, **settings[name]).model_dump_json() for name in names]
+    return [(name if name in BREAKS else "none", spec) for name, spec in zip(names, specs, strict=True)]
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
@@ -128,6 +138,38 @@ def test_waiting_for_a_slow_replica_is_communication(left, replicas):
     trained = sum(side.epochs[-1].train_seconds for side in sides)
     waited = (replicas - 1) * SHORT_STEPS * SECONDS
     assert 0.7 * waited < sides[0].communication_share * trained < trained
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_native_replicas_share_out_each_epoch_s_images_in_an_order_of_its_own(left, replicas):
+    images = load().first(NATIVE["native"]["limit_train"]).train_images
+    seen = [side["seen"] for side in left[replicas]["native"]]
+    assert [[len(batch) for batch in side] for side in seen] == [[24 // replicas] * 6] * replicas
+    first, second = (np.concatenate([batch for side in seen for batch in side[epoch]]) for epoch in EPOCHS)
+    assert whatever_order(first) == whatever_order(second) == whatever_order(images)
+    assert not np.array_equal(first, second)
+
+
+class Handed(Exception):
+    """A tensor was given away, on this device."""
+
+
+@pytest.mark.parametrize("what", ["losses and right answers", "waiting"])
+def test_what_replicas_add_up_is_on_their_device(torch_runner, monkeypatch, what):
+    """NCCL would refuse a tensor of the host. The device here is one that this machine has, and is not its own."""
+
+    def all_reduce(tensor):
+        raise Handed(tensor.device.type)
+
+    monkeypatch.setattr(torch_ddp, "replicas", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    device, waits = torch.device("meta"), [torch_ddp.Waited(4, 1.0), torch_ddp.Waited(8, 2.0)]
+    add_up = {
+        "losses and right answers": torch_runner.Means(device).result,
+        "waiting": partial(torch_ddp.communication_share, waits, [row(1), row(2)], 4, device),
+    }
+    with pytest.raises(Handed, match="meta"):
+        add_up[what]()
 
 
 @pytest.mark.parametrize("every", [1, 7, 10, 100])

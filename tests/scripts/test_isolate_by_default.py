@@ -1,0 +1,72 @@
+"""Each framework has an environment of its own where GPUs are used, unless one is told otherwise."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from rich.console import Console
+
+from cluster import isolation, session
+from cluster.isolation import shared
+from runners.spec import RunSpec
+from runners.study import Plan
+from scripts import audit, compare
+from tests.cluster.stubs import NO_DATA
+
+
+@pytest.fixture(scope="module", autouse=True)
+def logical_gpu() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=40)
+    yield
+    ray.shutdown()
+
+
+class Asked(Exception):
+    """Environments were asked for: these."""
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No environment is made: its name stands for it, and the first who asks for one goes no further."""
+
+    def ask(_frameworks: Any, _needs: Any, environments: Any, _tell: Any) -> None:
+        raise Asked(environments)
+
+    for module in (isolation, compare):
+        monkeypatch.setattr(module, "isolated", lambda device: f"isolated, for {device}")
+        monkeypatch.setattr(module, "versions_on_nodes", ask)
+    for module in (session, compare):
+        monkeypatch.setattr(module, "session", lambda address: nullcontext("here"))
+
+
+def run_compare(device: str, isolate: bool | None, out: Path) -> None:
+    plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))  # type: ignore[arg-type]
+    may = compare.Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=isolate)
+    compare.do_missing_runs(out, plan, device, "auto", NO_DATA, Console(quiet=True), may)
+
+
+def run_audit(device: str, isolate: bool | None, _out: Path) -> None:
+    with audit.processes("auto", device, [RunSpec(contender="torch")], isolate, Console(quiet=True)):  # type: ignore[arg-type]
+        pass
+
+
+@pytest.mark.parametrize("script", [run_compare, run_audit])
+@pytest.mark.parametrize(
+    ("device", "isolate", "expected"),
+    [
+        ("auto", None, "isolated, for gpu"),
+        ("gpu", None, "isolated, for gpu"),
+        ("gpu", False, shared),
+        ("cpu", None, shared),
+        ("cpu", True, "isolated, for cpu"),
+    ],
+)
+def test_on_gpus_frameworks_are_isolated_unless_told_otherwise(
+    script: Callable[..., None], device: str, isolate: bool | None, expected: object, tmp_path: Path
+) -> None:
+    with pytest.raises(Asked) as asked:
+        script(device, isolate, tmp_path)
+    assert asked.value.args == (expected,)
