@@ -5,6 +5,7 @@ A new section is a function from the report to a `Section`, or None where there 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runners.report.sections import about, findings, parity, runs
@@ -17,8 +18,12 @@ __all__ = ["SECTIONS", "Section", "Table", "sections"]
 
 
 def sections(report: "Report") -> list[Section]:
-    """Those that this study has, in order."""
-    return [section for section in (make(report) for make in SECTIONS) if section]
+    """Those that this study has, in order. A plot that no other section takes is in the section of plots."""
+    made = {make: make(report) for make in SECTIONS if make is not findings.plots_section}
+    taken = {plot.name for section in made.values() if section for plot in section.plots}
+    rest = tuple(plot for plot in report.plots if plot.name not in taken)
+    made[findings.plots_section] = findings.plots_section(replace(report, plots=rest))
+    return [section for make in SECTIONS if (section := made[make])]
 
 
 SECTIONS: tuple[Callable[["Report"], Section | None], ...] = (

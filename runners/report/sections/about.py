@@ -6,6 +6,7 @@ from runners.registry import FRAMEWORKS
 from runners.report.ease import RULES, ease_table
 from runners.report.method import METHOD
 from runners.report.sections.parts import Section, Table
+from runners.report.wording import from_the_root
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -48,5 +49,5 @@ def reproduce(report: "Report") -> Section:
     at = f", code at commit `{study.git_commit}`" if study.git_commit else ""
     told = f"Begun {study.begun_at:%Y-%m-%d %H:%M} UTC{at}. The same command again does only what is missing."
     again = "From the records alone, without a framework or Ray, this page is made anew by the second command."
-    texts = [("The study", study.command), ("This page", f"python scripts/report.py {report.folder.name}")]
+    texts = [("The study", study.command), ("This page", f"python scripts/report.py {from_the_root(report.folder)}")]
     return Section("reproduce", "Reproduce", [told, again], texts=texts)

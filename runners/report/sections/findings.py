@@ -88,14 +88,13 @@ def differences(report: "Report") -> Section:
 
 
 def plots_section(report: "Report") -> Section:
-    """Learning curves, distributions and the split clock."""
-    chosen = _plots(report, "test_", "train_", "seconds_", "distribution_", "split_clock")
-    told = [] if chosen else ["No run has completed."]
+    """Learning curves, distributions, the split clock, and whatever else `report` has of plots."""
+    told = [] if report.plots else ["No run has completed."]
     note = (
         "A colour is a framework everywhere; a dash or a marker is a track, a strategy or a copy. The numbers of each"
         " plot are in the CSV file of its name, in `plots/`."
     )
-    return Section("plots", "Learning, spread and time", told, plots=chosen, notes=[note])
+    return Section("plots", "Learning, spread and time", told, plots=report.plots, notes=[note])
 
 
 def trainings_part(report: "Report") -> Section | None:
