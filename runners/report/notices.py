@@ -199,10 +199,10 @@ def _of_the_machine(record: RunRecord) -> dict[str, str | int | None]:
     """What times depend on. CUDA and cuDNN are those that the framework brought, and so no other one's."""
     if (seen := record.environment) is None:
         return {}
-    hardware = {"processor": seen.cpu_model, "cores": seen.cpu_cores, "GPU": seen.gpu_model}
     framework = record.spec.contender.framework
     libraries = {f"{framework}'s {label}": seen.versions.get(name) for name, label in LIBRARIES.items()}
-    return {**hardware, "GPU driver": seen.gpu_driver, **libraries}
+    processor: dict[str, str | int | None] = {"processor": seen.cpu_model, "cores": seen.cpu_cores}
+    return {**processor, "GPU": seen.gpu_model, "GPU driver": seen.gpu_driver, **libraries}
 
 
 def _unusual_times(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
