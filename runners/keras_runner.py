@@ -1,6 +1,5 @@
 """The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch_runner.py."""
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from math import ceil
@@ -285,6 +284,8 @@ def what_is_in_force(spec: RunSpec) -> dict[str, Any]:
         "onednn": bool(IsMklEnabled()),
         **distribute.facts(distribute.strategy(spec), spec.contender),
     }
+    if gpus:
+        flags["memory_growth"] = all(tf.config.experimental.get_memory_growth(gpu) for gpu in gpus)
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
     return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
 
@@ -310,7 +311,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
             feeding |= distribute.native_choices(spec, feed)
         else:
             adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
-            feeding["shuffling"] = f"fit(shuffle={inspect.signature(model.fit).parameters['shuffle'].default})"
+            feeding["shuffling"] = f"fit(shuffle={feed['shuffle']})"
             feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
     moves = []
     for gradient in ADAM_PROBES:

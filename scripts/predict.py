@@ -25,7 +25,7 @@ def predict(
     ),
     top: Annotated[int, typer.Option(min=1, max=len(CLASS_NAMES), help="classes to show")] = 3,
 ) -> None:
-    """Show each framework's top classes for IMAGE, with the best weights of its most accurate run in RESULTS."""
+    """Show each framework's top classes for IMAGE, with the weights in RESULTS that had its lowest test loss."""
     with cli.exit_codes():
         pixels = scale(read_image(image)[np.newaxis])
         for framework, record in best_runs(results).items():

@@ -33,6 +33,7 @@ class Report:
     folder: Path
     study: Study
     records: tuple[RunRecord, ...]
+    unreadable: tuple[Path, ...]  # files in runs/ that hold no record of the study
     runs: pd.DataFrame
     epochs: pd.DataFrame
     summary: pd.DataFrame
@@ -86,11 +87,12 @@ def assemble(folder: Path) -> Report:
     unmatched = audit.unmatched if audit else frozenset()
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
     comparisons = comparisons_table(runs, study.plan, unmatched)
-    weaknesses = notices(study.plan, records, unreadable, unpredicted)
+    weaknesses = notices(study.plan, records, unreadable, unpredicted, unmatched)
     return Report(
         folder,
         study,
         tuple(records),
+        tuple(item.path for item in unreadable),
         runs,
         tables.epochs_table(records),
         tables.summary_table(runs),

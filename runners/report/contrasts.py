@@ -138,7 +138,7 @@ def _dots(data: pd.DataFrame, metric: Metric, label: str) -> tuple[str, str, Fig
         )
     axes.set_yticks(range(len(seeds)), map(str, seeds))
     axes.set_ylim(len(seeds) - 0.5, -0.5)
-    axes.set(xlabel=label, ylabel="seed (a pair of runs each)")
+    axes.set(xlabel=label, ylabel="seed (number)")
     legend_below(figure, [axes], 3)
     caption = (
         f"{metric.label}, seed by seed. The dots that a line joins are runs of one seed: the same initial weights and"

@@ -85,7 +85,9 @@ def divergence_plot(found: Divergence) -> Plot:
         dash = "-" if line.precision == "float32" else "--"
         axes.plot(found.steps, drawn, color=colour, linestyle=dash, label=f"{line.a} / {line.b}, {line.precision}")
     axes.axhline(PARTED, color=MUTED, linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="training step", ylabel="relative distance of the weights (fraction)")
+    axes.set(
+        xscale="log", yscale="log", xlabel="training step (count)", ylabel="relative distance of the weights (fraction)"
+    )
     axes.set_ylim(bottom=SMALLEST)
     legend_below(figure, [axes], 1)
     caption = (

@@ -14,7 +14,8 @@ def to_json(report: "Report") -> str:
     """The document as JSON text; a number that is absent or not finite is null.
 
     `comparisons` holds a row of tables/comparisons.csv each, with the plain words of the report beside; `differs` says
-    whether any primary metric's verdict is that two contenders differ.
+    whether any primary metric's verdict is that two contenders differ. `runs` counts the records by how the runs ended,
+    and the files in runs/ that are no record of the study.
     """
     plan, ended = report.study.plan, report.runs["status"].value_counts()
     document = {
@@ -31,7 +32,10 @@ def to_json(report: "Report") -> str:
             "seeds": len(plan.seeds),
             "epochs": plan.epochs,
         },
-        "runs": {status: int(ended.get(status, 0)) for status in ("completed", "failed", "diverged", "oom")},
+        "runs": {
+            **{status: int(ended.get(status, 0)) for status in ("completed", "failed", "diverged", "oom")},
+            "unreadable": len(report.unreadable),
+        },
         "audit": None if report.audit is None else {"level": report.audit.level, "holds": not report.audit.failed},
         "comparisons": [
             {

@@ -1,27 +1,39 @@
 """Everything a reader should be warned of, in one place, each with a next step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from lenet.data import TRAIN_IMAGES
 from runners.audit import Audit
 from runners.record import RunRecord
+from runners.report.comparisons import are_matched
 from runners.report.statistics import outliers
 from runners.report.tables import seconds_to_accuracy
-from runners.report.wording import HELD_FIXED, SOURCES
+from runners.report.wording import HELD_FIXED, SOURCES, from_the_root
+from runners.spec import RunSpec
 from runners.store import Unreadable
-from runners.study import Plan, run_specs, settings_of
+from runners.study import Plan, run_specs, settings_of, to_do
 
 NAMED = 10  # run ids in one notice
+LIBRARIES = {"cuda": "CUDA", "cudnn": "cuDNN"}
 
 
 def notices(
-    plan: Plan, records: Sequence[RunRecord], unreadable: Sequence[Unreadable], unpredicted: Sequence[Unreadable] = ()
+    plan: Plan,
+    records: Sequence[RunRecord],
+    unreadable: Sequence[Unreadable],
+    unpredicted: Sequence[Unreadable] = (),
+    unmatched: Collection[str] = (),
 ) -> list[str]:
-    """One sentence and a half for each thing that weakens the study; `unpredicted` are unreadable predictions."""
+    """One sentence and a half for each thing that weakens the study.
+
+    `unpredicted` are unreadable predictions, `unmatched` the contenders that fail the parity audit.
+    """
     checks: tuple[Callable[[Plan, Sequence[RunRecord]], list[str]], ...] = (
         _missing,
         _not_completed,
+        partial(_without_a_pair, unmatched=unmatched),
         _retried,
         _target_unreached,
         _few_seeds,
@@ -32,26 +44,27 @@ def notices(
         _different_machines,
         _unusual_times,
     )
-    damaged = [f"{item.path} was skipped ({item.reason}); delete it and repeat the command." for item in unreadable]
-    return damaged + [notice for check in checks for notice in check(plan, records)] + _without_predictions(unpredicted)
+    told = [notice for check in checks for notice in check(plan, records)]
+    return _skipped(unreadable) + told + _without_predictions(unpredicted)
 
 
 def audit_notices(folder: Path, plan: Plan, records: Sequence[RunRecord], audit: Audit | None) -> list[str]:
     """What the parity audit leaves open of a matched study."""
     if "matched" not in plan.tracks or len(plan.contenders) < 2:
         return []
+    out = f"--out {from_the_root(folder)}"
     if audit is None:
         named = " ".join(map(str, plan.contenders))
-        options = f"--batch-size {plan.batch_size} --threads {plan.threads} --device {plan.device} --out {folder}"
+        options = f"--batch-size {plan.batch_size} --threads {plan.threads} --device {plan.device}"
         lacking = "The folder has no parity audit of these contenders, this code and these settings"
-        return [f"{lacking}; python scripts/audit.py {named} {options} does it."]
+        return [f"{lacking}; python scripts/audit.py {named} {options} {out} does it."]
     if audit.failed:
         first = audit.failed[0]
         told = f"not matched: the parity audit's check of {first.check} ({first.precision}) fails. {first.finding}"
         return [f"{', '.join(sorted(audit.unmatched))}: {told}; mend that, and use another --out."]
     seen = {e.gpu_model or e.cpu_model for r in records if (e := r.environment) and r.spec.track == "matched"}
     elsewhere = sorted(seen - set(audit.machines))
-    advice = f"repeat python scripts/audit.py --out {folder} where a run lands there."
+    advice = f"repeat python scripts/audit.py {out} where a run lands there."
     return [f"Runs on {', '.join(elsewhere)} were not audited there; {advice}"] if elsewhere else []
 
 
@@ -61,9 +74,16 @@ def named(ids: Sequence[str], between: str = ", ") -> str:
     return between.join(ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def _skipped(unreadable: Sequence[Unreadable]) -> list[str]:
+    files = named([f"{item.path}: {item.reason}" for item in unreadable], between="; ")
+    told = f"{len(unreadable)} file(s) skipped that hold no record of this study ({files})"
+    return [f"{told}: delete them and repeat the command."] if files else []
+
+
 def _missing(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
-    absent = len(run_specs(plan)) - len(records)
-    return [f"{absent} run(s) of the plan have no record yet; repeat the command to do them."] if absent else []
+    absent = [spec.run_id for spec in to_do(plan, {record.run_id for record in records})]
+    told = f"{len(absent)} run(s) of the plan have no record yet ({named(absent)})"
+    return [f"{told}: repeat the command to do them."] if absent else []
 
 
 def _not_completed(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
@@ -77,6 +97,27 @@ def _not_completed(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
         if ids:
             found.append(f"{len(ids)} run(s) {status} ({named(ids)}): {advice}")
     return found
+
+
+def _without_a_pair(plan: Plan, records: Sequence[RunRecord], unmatched: Collection[str]) -> list[str]:
+    """The runs for want of which a seed is not in every pair; a seed of which none is recorded was not left out yet."""
+    ended = {record.run_id: record.status for record in records}
+    specs = [spec for spec in run_specs(plan) if _pairs(spec, plan, unmatched)]
+    begun = {spec.seed for spec in specs if spec.run_id in ended}
+    wanting = [spec for spec in specs if spec.seed in begun and ended.get(spec.run_id) != "completed"]
+    if not wanting:
+        return []
+    seeds = list(dict.fromkeys(str(spec.seed) for spec in wanting))
+    runs = named([f"{spec.run_id}: {ended.get(spec.run_id, 'no record')}" for spec in wanting], between="; ")
+    told = f"{len(seeds)} of {len(plan.seeds)} seeds ({named(seeds)}) are not in all pairs, for want of {runs}"
+    return [f"{told}. Differences are of the seeds that both sides completed; complete these runs to have theirs too."]
+
+
+def _pairs(spec: RunSpec, plan: Plan, unmatched: Collection[str]) -> bool:
+    """Whether a run of the same seed is held against this one."""
+    name = str(spec.contender)
+    others = (str(contender) for contender in plan.contenders if contender != spec.contender)
+    return any(are_matched(name, other, spec.track, plan, unmatched) for other in others)
 
 
 def _without_predictions(unpredicted: Sequence[Unreadable]) -> list[str]:
@@ -145,10 +186,23 @@ def _busy_machine(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
 
 
 def _different_machines(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
-    kinds = {(e.cpu_model, e.cpu_cores, e.gpu_model) for record in records if (e := record.environment)}
-    if len(kinds) < 2:
-        return []
-    return [f"The runs saw {len(kinds)} kinds of machine; compare times within one kind only."]
+    seen: dict[str, dict[str, None]] = {}
+    for record in records:
+        for fact, value in _of_the_machine(record).items():
+            seen.setdefault(fact, {})["none" if value is None else str(value)] = None
+    differ = [f"{fact} ({named(list(values), '; ')})" for fact, values in seen.items() if len(values) > 1]
+    advice = "compare times only among runs in which they are equal."
+    return [f"The runs saw machines that differ in {', '.join(differ)}: {advice}"] if differ else []
+
+
+def _of_the_machine(record: RunRecord) -> dict[str, str | int | None]:
+    """What times depend on. CUDA and cuDNN are those that the framework brought, and so no other one's."""
+    if (seen := record.environment) is None:
+        return {}
+    framework = record.spec.contender.framework
+    libraries = {f"{framework}'s {label}": seen.versions.get(name) for name, label in LIBRARIES.items()}
+    processor: dict[str, str | int | None] = {"processor": seen.cpu_model, "cores": seen.cpu_cores}
+    return {**processor, "GPU": seen.gpu_model, "GPU driver": seen.gpu_driver, **libraries}
 
 
 def _unusual_times(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from runners.registry import FRAMEWORKS
 from runners.spec import Contender
@@ -92,7 +93,9 @@ def looks(table: pd.DataFrame) -> dict[tuple[str, str], Look]:
 def new_figure(height_inches: float) -> tuple[Figure, Axes]:
     """A figure of one column's width with one pair of axes."""
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
-    return figure, figure.add_subplot()
+    axes = figure.add_subplot()
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))  # with 2.5 come digits that meet
+    return figure, axes
 
 
 def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:

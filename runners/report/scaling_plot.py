@@ -69,7 +69,7 @@ def scaling_figure(points: pd.DataFrame) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="replicas", ylabel="training seconds per epoch")
+    axes.set(xlabel="replicas (count)", ylabel="training seconds per epoch")
     legend_below(figure, [axes], 2)
     return figure
 

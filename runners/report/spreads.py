@@ -11,6 +11,7 @@ RUNS_FOR_QUANTILES = 8
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MEASURES = {
     "test_accuracy": "test accuracy (fraction of images)",
+    "test_loss": "test loss (nats)",
     "train_seconds": "training time (seconds per run)",
     "total_seconds": "total time (seconds per run)",
 }

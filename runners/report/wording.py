@@ -1,10 +1,13 @@
-"""How numbers are written for people: on the screen and on the page alike."""
+"""How numbers and folders are written for people: on the screen and on the page alike."""
 
+import shlex
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from runners.environment import PROJECT
 from runners.spec import Vary
 
 ABSENT = "-"
@@ -88,6 +91,12 @@ def variance_grid(variance: pd.DataFrame) -> list[tuple[str, ...]]:
     """The variance table for reading: a heading row, then its rows."""
     heading = ("what varied", "contender", "metric", "runs", "mean", "SD over runs", "95 % interval of the SD")
     return [heading, *(_variance_cells(row) for row in variance.to_dict("records"))]
+
+
+def from_the_root(folder: Path) -> str:
+    """A folder as a command typed at the project's root names it."""
+    whole = folder.resolve()
+    return shlex.quote(str(whole.relative_to(PROJECT) if whole.is_relative_to(PROJECT) else whole))
 
 
 def number(value: float | None, digits: int) -> str:

@@ -47,6 +47,12 @@ def test_what_is_known_to_differ_natively_does(of_keras, of_torch):
     assert 0.9 / 16 < bound <= 1 / 16, "PyTorch draws biases within 1 / sqrt(256)"
 
 
+def test_the_shuffling_told_is_that_of_what_is_fed(keras_runner, fashion_mnist, monkeypatch):
+    feed = keras_runner.native_data
+    monkeypatch.setattr(keras_runner, "native_data", lambda *given: {**feed(*given), "shuffle": False})
+    assert facts(keras_runner, "keras", fashion_mnist).native["shuffling"] == "fit(shuffle=False)"
+
+
 def test_the_process_s_settings_are_those_given_before_and_those_read_after(of_torch):
     assert (of_torch.native["intra op threads"], of_torch.matched["intra op threads"]) == ("7", "1")
     assert (of_torch.native["tf32"], of_torch.matched["tf32"]) == ("True", "False")

@@ -61,8 +61,8 @@ def done(tmp_path_factory):
 
     @cache
     def once(framework, track):
-        threads = 1 if track == "matched" else 2
-        spec = RunSpec(contender=framework, track=track, threads=threads, **SMALL)
+        settings = {"threads": 1} if track == "matched" else {"threads": 2, "deterministic": True}
+        spec = RunSpec(contender=framework, track=track, **settings, **SMALL)
         (result,) = do(tmp_path_factory.mktemp(f"{framework}-{track}"), spec)
         return result
 
@@ -150,6 +150,12 @@ def test_the_first_step_with_its_tracing_is_not_in_the_training_time(done, track
 def test_the_threads_in_force_are_those_asked_for(small_run):
     flags, threads = small_run.record.environment.flags, small_run.record.spec.threads
     assert flags["intra_op_threads"] == flags["inter_op_threads"] == threads
+
+
+def test_deterministic_kernels_are_in_force_where_asked_for_and_only_there(small_run):
+    record = small_run.record
+    assert record.environment.flags["deterministic"] is record.spec.deterministic
+    assert record.spec.deterministic == (record.spec.track == "native")
 
 
 def test_the_record_names_the_software_and_the_data(small_run, framework, fashion_mnist):

@@ -1,6 +1,7 @@
 """The page in a real browser."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.runners.report.browser import CHROMIUM, DESK, PHONE, browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian's package chromium)")
 
+PAPER = (717, 1000)  # A4 less the browser's margins of 1 cm, at 96 pixels an inch
 COLUMN = """(() => {
   const table = [...document.querySelectorAll("table")].find(t => t.caption.textContent.startsWith("Every run"));
   const headings = [...table.tHead.rows[0].cells], place = headings.findIndex(h => h.textContent === "%s");
@@ -40,6 +42,19 @@ CONTRASTS = """(() => {
     });
 })()"""
 
+# Words of letters alone that go over more than one line: a range of their text has several boxes.
+SPLIT = """[...document.querySelectorAll("table:not(.words) th, table:not(.words) td")].flatMap(cell => {
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+  for (let node; node = texts.nextNode();)
+    for (const word of node.textContent.matchAll(/[a-z]+/gi)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (range.getClientRects().length > 1) found.push(word[0]);
+    }
+  return found;
+})"""
+
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
@@ -55,6 +70,17 @@ def opened(tab, everything):
 
 def column(tab, heading, do=""):
     return tab.run(COLUMN % (heading, do))
+
+
+def a_plot(tab, folder):
+    """The pixels of one, (pixels, 3), as the page shows it."""
+    tab.run('document.documentElement.style.scrollBehavior = "auto"; document.images[1].scrollIntoView()')
+    place = tab.run(
+        "(({x, y, width, height}) => [x, y, x + width, y + height])(document.images[1].getBoundingClientRect())"
+    )
+    tab.screenshot(folder / "page.png")
+    with Image.open(folder / "page.png") as image:
+        return np.asarray(image.convert("RGB").crop([round(edge) for edge in place])).reshape(-1, 3)
 
 
 def complaints(tab):
@@ -133,13 +159,7 @@ def test_every_text_has_contrast_enough(tab, everything, scheme):
 @pytest.mark.parametrize(("scheme", "paper"), [("light", (253, 253, 252)), ("dark", (20, 23, 28))])
 def test_plots_are_on_the_page_s_paper_and_their_ink_stands_out(tab, everything, tmp_path, scheme, paper):
     tab.open(everything.page, scheme=scheme)
-    tab.run('document.documentElement.style.scrollBehavior = "auto"; document.images[1].scrollIntoView()')
-    place = tab.run(
-        "(({x, y, width, height}) => [x, y, x + width, y + height])(document.images[1].getBoundingClientRect())"
-    )
-    tab.screenshot(tmp_path / "page.png")
-    with Image.open(tmp_path / "page.png") as image:
-        pixels = np.asarray(image.convert("RGB").crop([round(edge) for edge in place])).reshape(-1, 3)
+    pixels = a_plot(tab, tmp_path)
     colours, counts = np.unique(pixels, axis=0, return_counts=True)
     assert tuple(colours[counts.argmax()]) == paper
     brightness = pixels.mean(axis=1)
@@ -161,6 +181,27 @@ def test_every_entry_of_the_contents_leads_somewhere(opened):
     assert opened.run('document.querySelectorAll("nav a").length') > 10
 
 
-def test_the_page_prints(opened, tmp_path):
-    opened.print(tmp_path / "page.pdf")
-    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+def test_the_page_prints_on_pages_and_nothing_is_cut_off_at_their_edge(tab, everything, tmp_path):
+    tab.open(everything.page, PAPER)
+    tab.print(tmp_path / "page.pdf")
+    printed = (tmp_path / "page.pdf").read_bytes()
+    assert printed.startswith(b"%PDF")
+    assert 5 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 40
+    tab.send("Emulation.setEmulatedMedia", media="print")
+    cut = tab.run(
+        """[...document.querySelectorAll("main *")].filter(node => node.getBoundingClientRect().right > innerWidth + 1
+        || node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== "inline")
+        .map(node => [node.tagName, node.textContent.slice(0, 40)])"""
+    )
+    split = tab.run(SPLIT)
+    tab.send("Emulation.setEmulatedMedia", media="")
+    assert (cut, split) == ([], [])
+
+
+def test_on_paper_plots_have_the_ink_of_light_pages_whatever_the_screen(tab, everything, tmp_path):
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    tab.open(everything.page, PAPER, scheme="dark")
+    tab.send("Emulation.setEmulatedMedia", media="print", features=dark)
+    brightness = a_plot(tab, tmp_path).mean(axis=1)
+    tab.send("Emulation.setEmulatedMedia", media="")
+    assert 0.001 < (brightness < 50).mean() < 0.2

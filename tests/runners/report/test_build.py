@@ -9,10 +9,12 @@ import pytest
 from rich.console import Console
 
 from lenet.errors import BadInput
+from runners import audit
 from runners.report.build import assemble, build
 from runners.report.page import render
 from runners.report.screen import show
 from runners.study import run_specs
+from tests.runners.report.conftest import an_audit
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance")
@@ -51,8 +53,19 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
 
 def test_records_that_are_skipped_or_missing_are_told(everything):
     path = everything.folder / "runs" / "torch-native-seed4.json"
-    assert everything.notices[0].startswith(f"{path} was skipped (damaged, or no record: ")
-    assert everything.notices[1].startswith("1 run(s) of the plan have no record yet")
+    start = f"1 file(s) skipped that hold no record of this study ({path}: damaged, or no record: "
+    assert everything.notices[0].startswith(start)
+    assert everything.notices[1].startswith("1 run(s) of the plan have no record yet (torch-native-seed4)")
+    assert everything.unreadable == (path,)
+    left_out = "1 of 5 seeds (3) are not in all pairs, for want of torch-matched-seed3: failed. "
+    assert sum(notice.startswith(left_out) for notice in everything.notices) == 1
+
+
+def test_a_failed_audit_leaves_no_seed_out_of_pairs_that_there_are_not(study_folder):
+    folder = study_folder(changed={"keras-matched-seed0": FAILED})
+    assert any("not in all pairs" in notice for notice in assemble(folder).notices)
+    audit.write(folder, an_audit(fails=True))
+    assert not any("not in all pairs" in notice for notice in assemble(folder).notices)
 
 
 def test_contenders_and_tracks_stand_in_the_order_in_which_they_were_named(everything):
@@ -112,7 +125,8 @@ def test_diverged_runs_are_drawn_nowhere(study_folder):
 def test_a_study_begun_a_moment_ago_has_a_report(study_folder):
     folder = study_folder(left_out=[f"{name}-matched-seed{seed}" for name in ("keras", "torch") for seed in range(5)])
     report = build(folder)
-    assert report.notices == ("10 run(s) of the plan have no record yet; repeat the command to do them.",)
+    (notice,) = report.notices
+    assert notice.startswith("10 run(s) of the plan have no record yet (")
     assert "No verdict with 0 seeds" in shown(report)
 
 
@@ -161,4 +175,4 @@ def test_a_report_loads_no_framework_and_no_ray(study_folder):
     )
     command = [sys.executable, "-W", "error", "-c", code, str(folder)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (ran.stdout, ran.stderr, ran.returncode) == ("11\n\n", "", 0)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("12\n\n", "", 0)

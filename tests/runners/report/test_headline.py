@@ -80,7 +80,7 @@ def test_the_document_has_every_comparison_unrounded_and_nothing_that_json_lacks
     document = json.loads(to_json(everything), parse_constant=pytest.fail)
     assert document["schema"] == SCHEMA
     assert document["differs"] is everything.differs is False
-    assert document["runs"] == {"completed": 16, "failed": 1, "diverged": 1, "oom": 1}
+    assert document["runs"] == {"completed": 16, "failed": 1, "diverged": 1, "oom": 1, "unreadable": 1}
     assert document["notices"] == list(everything.notices)
     rows = everything.comparisons.to_dict("records")
     assert len(document["comparisons"]) == len(rows) == 10

@@ -33,14 +33,70 @@ def test_a_clean_study_gets_no_notice(clean):
 
 def test_a_file_that_is_no_record_is_named_with_its_path_and_reason(clean):
     found = notices(*clean(), [Unreadable(Path("results/runs/x.json"), "damaged")])
-    assert found == ["results/runs/x.json was skipped (damaged); delete it and repeat the command."]
-
-
-def test_missing_runs_are_counted_and_the_command_does_them(clean):
-    plan, records = clean()
-    assert notices(plan, records[:-3], []) == [
-        "3 run(s) of the plan have no record yet; repeat the command to do them."
+    assert found == [
+        "1 file(s) skipped that hold no record of this study (results/runs/x.json: damaged): delete them and repeat "
+        "the command."
     ]
+
+
+def test_many_files_that_are_no_records_have_one_notice_with_their_number_and_the_first_names(clean):
+    (notice,) = notices(*clean(), [Unreadable(Path(f"runs/{n}.json"), "damaged") for n in range(1, 1_013)])
+    assert notice.startswith(
+        "1012 file(s) skipped that hold no record of this study (runs/1.json: damaged; runs/2.json"
+    )
+    assert "runs/10.json: damaged and 1,002 more): delete them" in notice
+
+
+def test_missing_runs_are_counted_and_named_and_the_command_does_them(clean):
+    plan, records = clean()
+    missing, _ = notices(plan, records[:-3], [])
+    names = {"torch-matched-seed3", "keras-matched-seed4", "torch-matched-seed4"}
+    told, _, named = missing.partition(" (")
+    assert told == "3 run(s) of the plan have no record yet"
+    assert set(named.partition("): ")[0].split(", ")) == names
+    assert missing.endswith("): repeat the command to do them.")
+
+
+PAIRED = "Differences are of the seeds that both sides completed; complete these runs to have theirs too."
+
+
+def test_seeds_left_out_of_pairs_are_named_with_the_runs_for_want_of_which_they_are(clean):
+    plan, records = clean()
+    records = changed(
+        changed(records, "keras-matched-seed1", status="failed"), "torch-matched-seed2", status="diverged"
+    )
+    found = notices(plan, [r for r in records if r.run_id != "keras-matched-seed4"], [])
+    (left_out,) = [notice for notice in found if "pairs" in notice]
+    assert left_out == (
+        "3 of 5 seeds (1, 2, 4) are not in all pairs, for want of keras-matched-seed1: failed; torch-matched-seed2: "
+        f"diverged; keras-matched-seed4: no record. {PAIRED}"
+    )
+
+
+def test_many_seeds_left_out_are_counted_and_the_first_named(clean):
+    plan, records = clean(30)
+    (missing, left_out) = notices(plan, [r for r in records if r.spec.seed < 5 or str(r.spec.contender) == "keras"], [])
+    assert left_out.startswith(
+        "25 of 30 seeds (5, 6, 7, 8, 9, 10, 11, 12, 13, 14 and 15 more) are not in all pairs, for"
+    )
+    assert left_out.endswith(f"torch-matched-seed14: no record and 15 more. {PAIRED}")
+    assert "torch-matched-seed14 and 15 more): repeat" in missing
+
+
+def test_what_does_not_pair_leaves_no_seed_out(clean, make_plan, make_record):
+    plan, records = clean()
+    records = changed(records, "keras-matched-seed1", status="failed")
+    assert not [told for told in notices(plan, records, [], unmatched=("torch",)) if "pairs" in told]
+    native = [make_record("keras", seed, "native") for seed in range(5)]
+    assert len(notices(make_plan(tracks=("native",)), native, [])) == 1  # what is missing
+    alone = [make_record("keras", seed) for seed in range(4)]
+    assert len(notices(make_plan(contenders=("keras",)), alone, [])) == 1
+
+
+def test_a_seed_of_which_nothing_is_done_yet_is_only_missing(clean):
+    plan, records = clean()
+    (missing,) = notices(plan, records[:-2], [])
+    assert missing.startswith("2 run(s) of the plan have no record yet")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +110,7 @@ def test_missing_runs_are_counted_and_the_command_does_them(clean):
 def test_runs_that_did_not_complete_are_counted_and_named(clean, status, next_step):
     plan, records = clean()
     records = changed(changed(records, "keras-matched-seed1", status=status), "torch-matched-seed3", status=status)
-    (notice,) = notices(plan, records, [])
+    notice, _ = notices(plan, records, [])
     assert notice.startswith(f"2 run(s) {status} (keras-matched-seed1, torch-matched-seed3): ")
     assert notice.endswith(next_step)
 
@@ -125,11 +181,29 @@ def test_a_machine_with_more_work_than_cores_is_named(clean, load, noted):
     assert found == (["node-1 had more work than cores; repeat on an idle machine to trust the times."] * noted)
 
 
-@pytest.mark.parametrize("update", [{"cpu_model": "Another CPU"}, {"cpu_cores": 16}, {"gpu_model": "Another GPU"}])
-def test_a_change_of_hardware_is_flagged(clean, update):
+@pytest.mark.parametrize(
+    ("update", "told"),
+    [
+        ({"cpu_model": "Another CPU"}, "processor (Another CPU; Made-up CPU)"),
+        ({"cpu_cores": 16}, "cores (16; 8)"),
+        ({"gpu_model": "Another GPU"}, "GPU (Another GPU; none)"),
+        ({"gpu_driver": "560.35"}, "GPU driver (560.35; none)"),
+        ({"versions": {"cuda": "12.5"}}, "keras's CUDA (12.5; none)"),
+        ({"versions": {"cudnn": "9"}}, "keras's cuDNN (9; none)"),
+        ({"cpu_cores": 16, "gpu_driver": "560.35"}, "cores (16; 8), GPU driver (560.35; none)"),
+    ],
+)
+def test_a_change_of_hardware_driver_or_cuda_is_flagged(clean, update, told):
     plan, (first, *rest) = clean()
     (notice,) = notices(plan, [elsewhere(first, **update), *rest], [])
-    assert notice == "The runs saw 2 kinds of machine; compare times within one kind only."
+    advice = "compare times only among runs in which they are equal."
+    assert notice == f"The runs saw machines that differ in {told}: {advice}"
+
+
+def test_each_framework_s_own_cuda_is_no_change(clean):
+    plan, records = clean()
+    cuda = {"keras": {"cuda": "12.5"}, "torch": {"cuda": "13.0"}}
+    assert notices(plan, [elsewhere(r, versions=cuda[r.spec.contender.framework]) for r in records], []) == []
 
 
 def test_another_node_of_the_same_kind_is_no_change_of_hardware(clean):
@@ -153,8 +227,9 @@ def test_a_time_is_unusual_only_among_its_own_contender_and_track(clean, make_re
 def test_each_weakness_has_a_notice_of_its_own(clean):
     plan, records = clean(4, limit_train=6_000)
     records = changed(records, "keras-matched-seed1", status="failed")
-    assert len(notices(plan, records[:-1], [Unreadable(Path("x.json"), "damaged")])) == 5
+    assert len(notices(plan, records[:-1], [Unreadable(Path("x.json"), "damaged")])) == 6
 
 
 def test_no_records_at_all_are_missing_runs(make_plan):
-    assert notices(make_plan(), [], []) == ["10 run(s) of the plan have no record yet; repeat the command to do them."]
+    (notice,) = notices(make_plan(), [], [])
+    assert notice.startswith("10 run(s) of the plan have no record yet (")

@@ -1,14 +1,22 @@
 import base64
 import html
+import itertools
 import re
+import shlex
+from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from runners.report import wording
 from runners.report.agreement import agreement_sentences
-from runners.report.build import assemble
+from runners.report.build import assemble, build
 from runners.report.page import render
+from runners.report.sections import sections
 from runners.report.wording import agreement_grid
+from tests.runners.report.conftest import make_stub_study
 
 VOID = {"meta", "img", "br"}
 TRACEBACK = "Traceback (most recent call last):"
@@ -67,8 +75,9 @@ def test_the_page_needs_nothing_but_itself(page, source):
     assert not {"link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
 
 
-def test_the_page_is_small_enough_to_mail(everything):
-    assert everything.page.stat().st_size < 5_000_000
+def test_the_page_is_small_enough_to_mail_however_many_contenders_and_seeds(tmp_path):
+    folder = make_stub_study(tmp_path, ("keras", "torch", "torch:ddp:2"), range(100), epochs=13)
+    assert 100_000 < build(folder).page.stat().st_size < 5_000_000
 
 
 def test_every_plot_is_embedded_and_described(everything, page):
@@ -115,6 +124,27 @@ def test_the_command_that_reproduces_the_study_is_there(everything, page, source
     assert "python scripts/compare.py keras torch --seeds 5 --out 'results/a & b'" in page.text
     assert "a &amp; b" in source
     assert f"Begun 2026-03-01 09:30 UTC, code at commit {everything.study.git_commit}" in page.text
+
+
+def rebuild_command(report):
+    return shlex.split(html.unescape(re.search("<h3>This page</h3>\n<pre>(.*)</pre>", render(report)).group(1)))
+
+
+def test_the_command_that_makes_this_page_again_leads_from_the_project_to_its_folder(everything, monkeypatch):
+    bare = replace(everything, plots=())
+    assert rebuild_command(bare) == ["python", "scripts/report.py", str(everything.folder)]
+    monkeypatch.setattr(wording, "PROJECT", Path("/a project"))
+    inside = replace(bare, folder=Path("/a project/results/a & b"))
+    assert rebuild_command(inside) == ["python", "scripts/report.py", "results/a & b"]
+
+
+def test_a_plot_that_no_section_asks_for_is_shown_with_the_others_and_each_once(everything):
+    new = replace(everything.plots[0], name="my_own")
+    shown = {
+        s.anchor: [plot.name for plot in s.plots] for s in sections(replace(everything, plots=(*everything.plots, new)))
+    }
+    assert "my_own" in shown["plots"]
+    assert Counter(itertools.chain(*shown.values())) == Counter([*(plot.name for plot in everything.plots), "my_own"])
 
 
 def test_what_was_compared_is_described(page):

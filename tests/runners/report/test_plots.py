@@ -1,3 +1,4 @@
+import itertools
 import re
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -10,12 +11,15 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from runners.divergence import Divergence, Line
 from runners.report.comparisons import comparisons_table, declared_metrics
 from runners.report.contrasts import SEEDS_AS_DOTS, forest, paired_runs
 from runners.report.curves import CURVES, QUANTILES, SEED, learning_curves
+from runners.report.divergence import divergence_plot
 from runners.report.gallery import draw_all
 from runners.report.plots import COLOURS, IN_THE_DARK, INK, looks
 from runners.report.scaling import scaling_table
+from runners.report.scaling_plot import scaling_plot
 from runners.report.spreads import RUNS_AS_DOTS, distribution
 from runners.report.stages import STAGES, split_clock
 from runners.report.statistics import simultaneous_band
@@ -23,7 +27,8 @@ from runners.report.tables import clocks_table, epochs_table, runs_table
 
 ONE_RUN = [
     *("test_accuracy", "test_loss", "train_loss", "seconds_per_epoch"),
-    *("distribution_test_accuracy", "distribution_train_seconds", "distribution_total_seconds", "split_clock"),
+    *("distribution_test_accuracy", "distribution_test_loss"),
+    *("distribution_train_seconds", "distribution_total_seconds", "split_clock"),
 ]
 NAMES = ["differences", *ONE_RUN[:4], "pairs_test_accuracy", "pairs_train_seconds", *ONE_RUN[4:]]
 BAND = ["simultaneous 95 % band", "5 % and 95 % of runs"]
@@ -94,12 +99,41 @@ def test_the_csv_holds_what_is_drawn(everything):
         assert len(table) > 0
 
 
-def test_every_axis_says_its_unit(everything):
-    for plot in everything.plots:
+def test_every_axis_says_its_unit(everything, make_record, make_plan):
+    plan = make_plan(contenders=("torch", "torch:ddp:2"))
+    scaling = scaling_plot(scaling_table(runs_table([make_record(name) for name in ("torch", "torch:ddp:2")]), plan))
+    line = Line(a="keras", b="torch", framework=None, precision="float32", distances=(1e-8, 0.1))
+    parting = divergence_plot(Divergence(steps=(1, 469), lines=(line,)))
+    for plot in (*everything.plots, scaling, parting):
         for axes in plot.figure.axes:
             named = [label for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
             assert all(re.search(r"\(.+\)|seconds per", label) for label in named), plot.name
         assert plot.figure.axes[-1].get_xlabel(), plot.name
+
+
+def texts(figure):
+    """What is written along each axis, the ticks in their order, and all else that is written."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            yield [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            yield [axis.label]
+        yield from ([text] for text in (axes.title, axes._left_title, *axes.texts))
+    yield from (list(legend.get_texts()) for legend in figure.legends)
+
+
+def test_no_word_is_cut_off_and_no_tick_s_lies_on_the_next(everything):
+    for plot in everything.plots:
+        plot.figure.draw_without_rendering()
+        (width, height), shown = plot.figure.bbox.size, 0
+        for row in texts(plot.figure):
+            boxes = [text.get_window_extent() for text in row if text.get_text() and text.get_visible()]
+            shown += len(boxes)
+            for box in boxes:
+                assert -1 < box.x0 < box.x1 < width + 1, (plot.name, row)
+                assert -1 < box.y0 < box.y1 < height + 1, (plot.name, row)
+            assert not any(a.padded(1).overlaps(b) for a, b in itertools.pairwise(boxes)), (plot.name, row)
+        assert shown > 5, plot.name
 
 
 def test_one_run_of_one_epoch_is_drawn(make_record, make_plan, tmp_path):
