@@ -5,10 +5,12 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from threading import Event, Thread
 
 import ray
 from ray._private.authentication.authentication_token_setup import (
@@ -21,12 +23,14 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError, RpcError
 
 from cluster.need import Need
-from lenet.errors import BadInput
+from lenet.errors import BadInput, ClusterLost
 from runners.quiet import native_stderr_hidden
 
 DEFAULT_PORT = 6379  # of `ray start --head`
 CONNECT_TIMEOUT_SECONDS = 5
 POLL_SECONDS = 0.5
+HEAD_POLL_SECONDS, HEAD_MISSES = 1.0, 5  # well within the minute after which Ray itself ends the driver
+EXIT_CODE = 1  # of scripts whose runs did not all complete
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,34 @@ def session(address: str) -> Iterator[str]:
     with redirect_stdout(io.StringIO()):
         where = _connect(address)
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler dumps a stack on the screen
+        left = Event()
+        Thread(target=_watch, args=(ray.get_runtime_context().gcs_address, left), daemon=True).start()
         try:
             yield where
         finally:
+            left.set()
             ray.shutdown()
+
+
+def _watch(head: str, left: Event) -> None:
+    """Until the cluster is left, see that its head answers; once it does not, end this process with a sentence.
+
+    Ray would end it too, a minute later, outright and in its own words. Its calls wait for the head so long, nothing
+    can interrupt them, and so no exception would come through.
+    """
+    missed = 0
+    while missed < HEAD_MISSES:
+        if left.wait(HEAD_POLL_SECONDS):
+            return
+        missed = 0 if _answers(head) else missed + 1
+    if left.is_set():
+        return
+    sys.stderr.write(
+        f"error: the Ray cluster at {head} is gone; what is recorded stays, and the same command goes on from there, "
+        "with --address local or once the cluster is back\n"
+    )
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
 
 
 def nodes() -> list[Node]:
@@ -84,6 +112,23 @@ def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> No
             time.sleep(POLL_SECONDS)
     finally:
         request_resources(bundles=[])  # from here on the queue of runs says what is needed
+
+
+def in_vain_since(needs: Collection[Need], since: float | None, patience_seconds: float) -> float | None:
+    """Since when no living nodes could hold any of `needs`, if until now that was since `since`, in monotonic seconds.
+
+    Raises ClusterLost, with need and inventory, once patience is at its end: Ray itself would wait for ever.
+    """
+    if not needs or any(map(slots, needs)):
+        return None
+    now = time.monotonic()
+    if since is not None and now - since >= patience_seconds:
+        wanted = " or ".join(dict.fromkeys(map(str, needs)))
+        raise ClusterLost(
+            f"no node has had room for {wanted} for {patience_seconds:g} seconds: {_inventory()}; what is recorded "
+            "stays, and the same command goes on once there is room"
+        )
+    return now if since is None else since
 
 
 def slots(need: Need) -> int:

@@ -21,9 +21,10 @@ from cluster.need import Need
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import cache_folder
 from lenet.errors import BadInput
-from tests.scripts.processes import run_script
+from tests.scripts.processes import finish, read_until, run_script, start_script
 
 RAY = str(Path(sys.executable).parent / "ray")
+ELSEWHERE = "with --address local or once the cluster is back"
 ADDRESS_FILE = Path("/tmp/ray/ray_current_cluster")  # where `ray start` leaves its address
 
 
@@ -139,6 +140,22 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
         assert "error: each run needs 64 CPU(s)" in joined.stderr
+
+
+def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(tmp_path: Path) -> None:
+    study = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
+    with ray_head(RAY_AUTH_MODE="disabled") as (address, process):
+        driver = start_script("compare", *study, "--out", tmp_path, "--address", address, RAY_AUTH_MODE="disabled")
+        read_until(driver, "seed1  epoch 1/5")  # one at a time: seed 0 is recorded
+        kill_tree(process)
+        said = finish(driver)
+    assert driver.returncode == 1
+    (error,) = [line for line in said.splitlines() if "epoch" not in line]
+    assert error.startswith("error: the Ray cluster at ")
+    assert error.endswith("is gone; what is recorded stays, and the same command goes on from there, " + ELSEWHERE)
+    again = run_script("compare", *study, "--out", tmp_path, "--address", "local")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "1 run to do" in again.stdout
 
 
 @pytest.fixture(scope="module")
