@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from threading import Event, Thread
 
 import ray
@@ -18,7 +19,11 @@ from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import canonicalize_bootstrap_address  # how Ray itself reads an address
-from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and not in its stub
+from ray._raylet import (  # type: ignore[attr-defined]  # compiled, and not in its stub
+    AuthenticationMode,
+    GcsClient,
+    get_authentication_mode,
+)
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError, RpcError
 
@@ -157,10 +162,26 @@ def _connect(address: str) -> str:
     try:
         ray.init(address=target or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError) as error:
-        raise BadInput(f"the Ray cluster at {target or 'this machine'} could not be joined: {error}") from error
+        why = " ".join(str(error).split())  # Ray tells of versions that differ in a block of six lines
+        raise BadInput(f"the Ray cluster at {target or 'this machine'} could not be joined: {why}") from error
+    if target is not None and get_authentication_mode() == AuthenticationMode.DISABLED and _reachable_from_outside():
+        _warn(
+            f"the Ray cluster at {target} lets in everyone who reaches it, and runs what they send; start it anew after "
+            "`ray get-auth-token --generate`, with RAY_AUTH_MODE=token and the same ~/.ray/auth_token on each machine"
+        )
     have = nodes()
     totals = f"{len(have)} node(s), {sum(n.cpus for n in have)} CPU(s), {sum(n.gpus for n in have)} GPU(s)"
     return f"Ray {ray.__version__} at {ray.get_runtime_context().gcs_address}: {totals}"
+
+
+def _reachable_from_outside() -> bool:
+    """Whether any node of the cluster has an address that not only its own machine has."""
+    addresses = [ip_address(socket.gethostbyname(node["NodeManagerAddress"])) for node in ray.nodes() if node["Alive"]]
+    return not all(address.is_loopback for address in addresses)
+
+
+def _warn(sentence: str) -> None:
+    sys.stderr.write(f"warning: {sentence}\n")
 
 
 def _target(address: str) -> str | None:

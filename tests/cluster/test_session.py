@@ -1,6 +1,7 @@
 """Starting, joining and refusing a Ray cluster, with real ones."""
 
 import os
+import platform
 import re
 import signal
 import socket
@@ -21,7 +22,7 @@ from cluster.need import Need
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import cache_folder
 from lenet.errors import BadInput
-from tests.scripts.processes import finish, read_until, run_script, start_script
+from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone
 
 RAY = str(Path(sys.executable).parent / "ray")
 ELSEWHERE = "with --address local or once the cluster is back"
@@ -75,6 +76,9 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
     before = signal.getsignal(signal.SIGTERM)
     with session("local") as where:
         assert ray.is_initialized()
+        assert not ray._private.worker.get_dashboard_url()
+        raylets = [child for child in psutil.Process().children(recursive=True) if child.name() == "raylet"]
+        assert raylets
         assert f"Ray {ray.__version__}" in where
         assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
         assert signal.getsignal(signal.SIGTERM) is before
@@ -84,6 +88,7 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
         assert slots(Need(cpus=1, gpus=0)) == len(os.sched_getaffinity(0))
         assert slots(Need(cpus=1, gpus=1)) == 0
     assert not ray.is_initialized()
+    assert wait_until_gone(raylets) == []
     assert capsys.readouterr() == ("", "")
 
 
@@ -140,6 +145,33 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
         assert "error: each run needs 64 CPU(s)" in joined.stderr
+
+
+def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(tmp_path: Path) -> None:
+    def compare(**variables: str) -> str:
+        return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables).stderr
+
+    with ray_head(RAY_AUTH_MODE="disabled") as (address, _):
+        warning, error = compare(RAY_AUTH_MODE="disabled").splitlines()
+    assert warning.startswith("warning: the Ray cluster at ")
+    assert (
+        "lets in everyone who reaches it, and runs what they send; start it anew after `ray get-auth-token" in warning
+    )
+    assert error.startswith("error: each run needs 64 CPU(s)")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}
+    with ray_head(**token) as (address, _):
+        (error,) = compare(**token).splitlines()
+    assert error.startswith("error: each run needs 64 CPU(s)")
+
+
+def test_a_cluster_of_another_ray_is_refused_with_both_versions(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray._private.utils.compute_version_info", lambda: ("1.2.3", "3.4.5"))
+    with pytest.raises(BadInput) as refusal, session(head):
+        pytest.fail("joined")
+    ray.shutdown()
+    assert f"Ray: {ray.__version__} Python: {platform.python_version()} This process" in str(refusal.value)
+    assert "Ray: 1.2.3 Python: 3.4.5" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(tmp_path: Path) -> None:
