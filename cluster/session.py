@@ -166,8 +166,8 @@ def _connect(address: str) -> str:
         raise BadInput(f"the Ray cluster at {target or 'this machine'} could not be joined: {why}") from error
     if target is not None and get_authentication_mode() == AuthenticationMode.DISABLED and _reachable_from_outside():
         _warn(
-            f"the Ray cluster at {target} lets in everyone who reaches it, and runs what they send; start it anew after "
-            "`ray get-auth-token --generate`, with RAY_AUTH_MODE=token and the same ~/.ray/auth_token on each machine"
+            f"the Ray cluster at {target} lets in everyone who reaches it, and runs what they send; start it anew, "
+            "after `ray get-auth-token --generate`, with RAY_AUTH_MODE=token and one ~/.ray/auth_token on all machines"
         )
     have = nodes()
     totals = f"{len(have)} node(s), {sum(n.cpus for n in have)} CPU(s), {sum(n.gpus for n in have)} GPU(s)"

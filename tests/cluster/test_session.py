@@ -155,7 +155,7 @@ def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(tmp_path: Path
         warning, error = compare(RAY_AUTH_MODE="disabled").splitlines()
     assert warning.startswith("warning: the Ray cluster at ")
     assert (
-        "lets in everyone who reaches it, and runs what they send; start it anew after `ray get-auth-token" in warning
+        "lets in everyone who reaches it, and runs what they send; start it anew, after `ray get-auth-token" in warning
     )
     assert error.startswith("error: each run needs 64 CPU(s)")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}
