@@ -131,7 +131,7 @@ def test_keras_processes_one_of_which_is_killed_while_they_train_are_all_started
 
 @pytest.mark.parametrize(
     ("death", "status"),
-    [(OutOfMemoryError("killed by the memory monitor"), "oom"), (ActorDiedError("lost"), "failed")],
+    [(OutOfMemoryError("killed by the memory monitor"), "oom"), (ActorDiedError(), "failed")],
 )
 def test_a_process_that_ray_killed_for_want_of_memory_is_told_from_one_that_died(death: RayError, status: str) -> None:
     found = WorkerHealthCheckFailedError("Worker 1 failed a health check", failure=death)
