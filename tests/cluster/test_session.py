@@ -190,9 +190,7 @@ def test_what_no_living_node_can_hold_is_waited_for_only_so_long(monkeypatch: py
     since = in_vain_since([gpu, Need(1, 0, processes=3)], None, 5)
     assert since is not None
     assert in_vain_since([gpu], since, 500) == since
-    with pytest.raises(
-        ClusterLost, match=r"no node has had room for 1 CPU\(s\) and 1 GPU\(s\) for 0 seconds: the"
-    ):
+    with pytest.raises(ClusterLost, match=r"no node has had room for 1 CPU\(s\) and 1 GPU\(s\) for 0 seconds: the"):
         in_vain_since([gpu, gpu], since, 0)
 
 
