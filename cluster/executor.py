@@ -18,9 +18,10 @@ from cluster.inline import perform, perform_or_raise
 from cluster.isolation import Environments, RuntimeEnv, shared
 from cluster.line import Attempt, Line, Reservation
 from cluster.need import Need, in_train, need_of
+from cluster.session import in_vain_since
 from cluster.train_job import ProcessDied, fit, is_first, seconds_waited
 from lenet.data import FashionMnist
-from runners.events import Event, Report, Retried, Work
+from runners.events import Event, Report, Retried, Started, Work
 from runners.record import RunResult
 from runners.registry import process_environment
 from runners.run import failure, process_began_at
@@ -28,6 +29,7 @@ from runners.spec import RunSpec
 
 MAX_ATTEMPTS = 3  # the first and at most two retries
 POLL_SECONDS = 0.25
+PATIENCE_SECONDS = 60.0  # that what could no longer be placed waits for a node; autoscaling clusters are given more
 
 
 def execute(
@@ -36,34 +38,42 @@ def execute(
     work: Work,
     report: Report,
     environments: Environments = shared,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[RunResult]:
     """Do the runs on the connected cluster, in order, as many at once as fit, telling `report`; one result a run.
 
     Each process has the environment of its framework. The data goes through Ray's object store, so no node needs a
-    copy of its own. Closing the iterator early cancels what is still running.
+    copy of its own. Closing the iterator early cancels what is still running. Raises ClusterLost if, for as long as
+    patience lasts, no run goes on and no living node could hold the next.
     """
     mailbox = _mailbox_here()
     start = partial(_start, (ray.put(data), ray.put(work)), mailbox, environments)
     line = Line(specs)
     placed: dict[ray.ObjectRef, tuple[Attempt, Reservation | None]] = {}
+    nodes: dict[str, str] = {}  # where each run, by its id, was last heard to begin
+    in_vain: float | None = None  # since when nothing could go on, in monotonic seconds
     try:
         while line or placed:
             for attempt, reservation in line.begin():
                 placed[start(attempt.spec, reservation)] = attempt, reservation
             done, _ = ray.wait([*placed, *line.asked], timeout=POLL_SECONDS)
-            for event in ray.get(mailbox.take.remote()):
+            events = ray.get(mailbox.take.remote())
+            nodes |= {event.run_id: event.node for event in events if isinstance(event, Started)}
+            for event in events:
                 report(event)
             for task in placed.keys() & set(done):
                 attempt, reservation = placed.pop(task)
-                result = _result(task)
+                result, node = _result(task), nodes.get(attempt.spec.run_id)
                 line.ended(attempt, reservation, usable=isinstance(result, RunResult))
                 if isinstance(result, RunResult):
-                    yield _with_attempts(result, attempt.number)
+                    yield _as_seen_here(result, attempt.number, node)
                 elif attempt.number < MAX_ATTEMPTS and _died(result):
                     line.append(replace(attempt, number=attempt.number + 1))
                     report(Retried(attempt.spec.run_id, attempt.number + 1, _first_line(result)))
                 else:
-                    yield failure(attempt.spec, result, attempt.number)
+                    yield failure(attempt.spec, result, attempt.number, node)
+            attempts = [*line.first, *(attempt for attempt, _ in placed.values())]
+            in_vain = in_vain_since([need_of(attempt.spec) for attempt in attempts], in_vain, patience_seconds)
     finally:
         _cancel_unfinished([*placed])
         line.close()
@@ -142,11 +152,12 @@ def call_each(
     items: Sequence[Any],
     data: FashionMnist,
     environments: Environments = shared,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> list[Any]:
     """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
 
     Each has a fresh process of its own, or several, in which case the first one's answer counts. Where a call raised,
-    or a process died, its place holds the RayError.
+    or a process died, its place holds the RayError. Raises ClusterLost as `execute` does.
     """
     shared_data = ray.put(data)
 
@@ -160,9 +171,18 @@ def call_each(
 
     calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
     try:
+        _wait_for_all(dict(zip(calls, map(need_of, specs), strict=True)), patience_seconds)
         return [_result(call) for call in calls]
     finally:
         _cancel_unfinished(calls)
+
+
+def _wait_for_all(needs: dict[ray.ObjectRef, Need], patience_seconds: float) -> None:
+    """Return once all calls have ended; raises ClusterLost if those left could no longer be placed."""
+    waiting, in_vain = [*needs], None
+    while waiting:
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_SECONDS)
+        in_vain = in_vain_since([needs[call] for call in waiting], in_vain, patience_seconds)
 
 
 @ray.remote(max_calls=1, max_retries=0)
@@ -216,8 +236,10 @@ class _Mailbox:
         return events
 
 
-def _with_attempts(result: RunResult, attempts: int) -> RunResult:
-    return replace(result, record=result.record.model_copy(update={"attempts": attempts}))
+def _as_seen_here(result: RunResult, attempts: int, node: str | None) -> RunResult:
+    """The result with what only the driver knows; `node` is for a run that could not say itself where it was."""
+    seen = {"attempts": attempts, "node": result.record.node or node}
+    return replace(result, record=result.record.model_copy(update=seen))
 
 
 def _died(error: RayError) -> bool:

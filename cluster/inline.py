@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from lenet.data import FashionMnist
+from lenet.errors import BadInput
 from runners import environment
 from runners.events import EpochDone, Report, Started, Work
 from runners.quiet import native_stderr_hidden
@@ -21,9 +22,18 @@ from runners.spec import RunSpec
 
 
 def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Report) -> Iterator[RunResult]:
-    """Do the runs in the order given, telling `report` of each as it happens; one result a run."""
+    """Do the runs in the order given, telling `report` of each as it happens; one result a run.
+
+    Raises BadInput where a run cannot be done here at all, as on a GPU that is not there.
+    """
     for spec in specs:
-        yield perform(spec, data, work, report)
+        try:
+            result = perform_or_raise(spec, data, work, report)
+        except BadInput:
+            raise
+        except Exception as error:
+            result = failure(spec, error, node=socket.gethostname())
+        yield result
 
 
 def perform(spec: RunSpec, data: FashionMnist, work: Work, report: Report, began_at: float | None = None) -> RunResult:
@@ -31,7 +41,7 @@ def perform(spec: RunSpec, data: FashionMnist, work: Work, report: Report, began
     try:
         return perform_or_raise(spec, data, work, report, began_at)
     except Exception as error:
-        return failure(spec, error)
+        return failure(spec, error, node=socket.gethostname())
 
 
 def perform_or_raise(

@@ -57,6 +57,11 @@ class Line:
         return len(self._waiting)
 
     @property
+    def first(self) -> list[Attempt]:
+        """The first in line, if there is one."""
+        return self._waiting[:1]
+
+    @property
     def asked(self) -> list[ray.ObjectRef]:
         """What to wait for: one of them done may mean that a run can begin."""
         return list(self._asked)

@@ -21,6 +21,10 @@ class ProcessDied(Exception):
     """A process of the job died, or could not be started: not what training raised, and worth another attempt."""
 
 
+class OutOfMemoryError(ProcessDied):
+    """Ray's memory monitor killed a process of the job: worth another attempt too, and called as others call it."""
+
+
 def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
     """Call `function` in each process of a group; what it returns in the first, that of rank 0.
 
@@ -102,4 +106,10 @@ def _reason(error: Exception) -> Exception:
     if failures and not deaths:
         return failures[min(failures)]
     what = f"the process of replica {deaths[0]} died" if deaths else "the processes could not be started together"
-    return ProcessDied(f"{what}: {error}")
+    out_of_memory = any(_for_want_of_memory(failures[rank]) for rank in deaths)
+    return (OutOfMemoryError if out_of_memory else ProcessDied)(f"{what}: {error}")
+
+
+def _for_want_of_memory(death: Exception) -> bool:
+    """Whether Ray's memory monitor killed the process; Ray Train wraps what it hears of that."""
+    return isinstance(getattr(death, "health_check_failure", death), ray.exceptions.OutOfMemoryError)

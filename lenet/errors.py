@@ -1,4 +1,4 @@
-"""The exceptions that scripts turn into a sentence and an exit code: 2 for BadInput, 1 for NotMatched."""
+"""The exceptions that scripts turn into a sentence and an exit code: 2 for BadInput, 1 for the others."""
 
 
 class BadInput(ValueError):
@@ -7,3 +7,7 @@ class BadInput(ValueError):
 
 class NotMatched(Exception):
     """Contenders of a matched study do not compute the same; the message is for the user."""
+
+
+class ClusterLost(Exception):
+    """The cluster has lost what the runs need, and they cannot go on; the message is for the user."""

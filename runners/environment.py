@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from lenet.errors import BadInput
-from runners.record import Environment, Outcome
+from runners.record import Environment, Machine, Outcome
 from runners.registry import FRAMEWORKS
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -24,11 +24,7 @@ def describe(outcome: Outcome, data_sha256: str, load_before: float) -> Environm
     """The environment of the run that has just produced `outcome`, in this process."""
     gpu = outcome.gpu_model is not None
     return Environment(
-        node=socket.gethostname(),
-        os=platform.platform(),
-        cpu_model=cpu_model(),
-        cpu_cores=os.cpu_count() or 1,
-        memory_bytes=psutil.virtual_memory().total,
+        **machine().model_dump(),
         gpu_model=outcome.gpu_model,
         gpu_driver=gpu_driver() if gpu else None,
         versions={"python": platform.python_version(), "numpy": metadata.version("numpy"), **outcome.versions},
@@ -38,6 +34,17 @@ def describe(outcome: Outcome, data_sha256: str, load_before: float) -> Environm
         data_sha256=data_sha256,
         load_before=load_before,
         load_after=load_average(),
+    )
+
+
+def machine() -> Machine:
+    """The machine that this process is on."""
+    return Machine(
+        node=socket.gethostname(),
+        os=platform.platform(),
+        cpu_model=cpu_model(),
+        cpu_cores=os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
     )
 
 

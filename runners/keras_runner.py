@@ -99,7 +99,7 @@ def configure(spec: RunSpec) -> tf.distribute.Strategy:
             (cpu,) = tf.config.list_physical_devices("CPU")
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
     elif not gpus:
-        raise RuntimeError(f"TensorFlow {tf.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
+        raise BadInput(f"TensorFlow {tf.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
     else:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -50,14 +50,19 @@ class Clock(Frozen):
     train_cpu_seconds: float = 0.0  # processor time during `train`, over all threads: how many cores were really used
 
 
-class Environment(Frozen):
-    """The machine and software a run saw."""
+class Machine(Frozen):
+    """A machine, by its host's name."""
 
     node: str
     os: str
     cpu_model: str
     cpu_cores: int
     memory_bytes: int
+
+
+class Environment(Machine):
+    """The machine and software a run saw."""
+
     gpu_model: str | None = None
     gpu_driver: str | None = None
     versions: dict[str, str]  # python, numpy and the framework's packages, CUDA and cuDNN as the framework sees them

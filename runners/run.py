@@ -1,6 +1,5 @@
 """One run from start to record, in this process: the same wherever it happens."""
 
-import socket
 import tempfile
 import time
 import traceback
@@ -57,8 +56,11 @@ def run_of_study(
     return run(spec, data, on_epoch, began_at)
 
 
-def failure(spec: RunSpec, error: BaseException, attempts: int = 1) -> RunResult:
-    """What is left of a run that raised `error`, traceback included: a `failed` record, or `oom` if memory ran out."""
+def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | None = None) -> RunResult:
+    """What is left of a run that raised `error`, traceback included: a `failed` record, or `oom` if memory ran out.
+
+    `node` is where the run was, as far as that is known.
+    """
     names = {cls.__name__ for cls in type(error).__mro__}
     record = RunRecord(
         run_id=spec.run_id,
@@ -66,7 +68,7 @@ def failure(spec: RunSpec, error: BaseException, attempts: int = 1) -> RunResult
         status="oom" if names & OUT_OF_MEMORY else "failed",
         error="".join(traceback.format_exception(error)).strip(),
         attempts=attempts,
-        node=socket.gethostname(),
+        node=node,
     )
     return RunResult(record)
 

@@ -58,6 +58,8 @@ def lock(folder: Path) -> Iterator[str | None]:
         held = FileLock(folder / _LOCK).acquire(timeout=0)
     except Timeout as error:
         raise BadInput(f"{folder} is in use by {_describe(holder)}; wait for it, or use another --out") from error
+    except OSError as error:
+        raise BadInput(f"{folder / _LOCK} cannot be written: {error.strerror}; name a folder that can") from error
     with held:
         died = _describe(holder) if holder.exists() else None
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -93,6 +95,12 @@ def read_kept(path: Path, kind: type[Kept], advice: str) -> Kept | None:
         raise BadInput(f"{path} is no {what} of this version: {_one_line(error)}; {advice}") from error
 
 
+def refuse_study(folder: Path) -> None:
+    """Raise BadInput if the folder holds a study, of which a run by hand would replace records."""
+    if (folder / STUDY).exists():
+        raise BadInput(f"{folder} holds a study, whose records a run by hand would replace; use another --out")
+
+
 def existing_study(folder: Path) -> Study:
     """The folder's study; raises BadInput if it holds none, or a damaged one."""
     study = read_study(folder)
@@ -107,18 +115,7 @@ def write_study(folder: Path, study: Study) -> None:
 
 
 def save_result(folder: Path, result: RunResult) -> None:
-    """Write a run's files, its record last: a run without a record was not done.
-
-    Raises BadInput if they cannot be written, as on a full disk; what was there before is intact.
-    """
-    try:
-        _save(folder, result)
-    except OSError as error:
-        reason = f"{result.record.run_id} could not be recorded in {folder}: {error.strerror}"
-        raise BadInput(f"{reason}; earlier records are intact, mend that and repeat the command") from error
-
-
-def _save(folder: Path, result: RunResult) -> None:
+    """Write a run's files, its record last: a run without a record was not done."""
     run_id, framework = result.record.run_id, result.record.spec.contender.framework
     if result.predictions is not None:
         buffer = io.BytesIO()
@@ -186,7 +183,20 @@ def _as_named(plan: Plan) -> list[str]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, durable and whole or not at all: temporary file, fsync, rename."""
+    """Put `content` at `path`, durable and whole or not at all: temporary file, fsync, rename.
+
+    Raises BadInput if it cannot be written, as on a full disk; what was there before is intact.
+    """
+    try:
+        _write(path, content)
+    except OSError as error:
+        raise BadInput(
+            f"{path} could not be written: {error.strerror}; what was there before is intact, mend that and repeat the "
+            "command"
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:

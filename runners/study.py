@@ -1,8 +1,9 @@
 """A study: the grid of runs that a plan spans, in which order they go, and whether two plans are the same study."""
 
 import itertools
+import shlex
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lenet.errors import BadInput
+from runners.record import Machine
 from runners.spec import Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
 
 
@@ -85,6 +87,7 @@ class Study(Frozen):
     code_sha256: str
     data_sha256: str
     versions: dict[str, str]
+    driver: Machine | None = None  # where the command was given; where each run was is in its record
 
 
 def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
@@ -141,14 +144,37 @@ def to_do(plan: Plan, recorded: Collection[str]) -> tuple[RunSpec, ...]:
 
 
 def continued(old: Study, new: Study) -> Study:
-    """`old`, topped up with the seeds of `new`; raises BadInput, with every difference, if they are not one study."""
+    """`old`, topped up with the seeds of `new`, its command with them; raises BadInput if they are not one study.
+
+    The message tells every difference.
+    """
     different = [f"{name} was {before}, now {now}" for name, before, now in differences(old, new)]
     if different:
         raise BadInput(f"this folder holds another study: {'; '.join(different)}; use another --out for a new one")
     begun = set(old.plan.seeds)
     added = tuple(seed for seed in new.plan.seeds if seed not in begun)
+    if not added:
+        return old
     plan = old.plan.model_copy(update={"seeds": old.plan.seeds + added})
-    return old.model_copy(update={"plan": plan, "command": new.command if added else old.command})
+    return old.model_copy(update={"plan": plan, "command": _with_seeds(old.command, plan.seeds)})
+
+
+def _with_seeds(command: str, seeds: Sequence[Seed]) -> str:
+    """The command for a study of these seeds, by which all of it can be done again elsewhere."""
+    words = shlex.split(command)
+    others = [
+        word
+        for before, word in itertools.pairwise(["", *words])
+        if "--seeds" not in (before, word) and not word.startswith("--seeds=")
+    ]
+    return shlex.join([*others, "--seeds", as_ranges(seeds)])
+
+
+def as_ranges(seeds: Sequence[Seed]) -> str:
+    """Seeds in their order, as `--seeds` takes them: 0-4,9."""
+    starts = [place for place, seed in enumerate(seeds) if place == 0 or seed != seeds[place - 1] + 1]
+    runs = [seeds[start:end] for start, end in itertools.pairwise([*starts, len(seeds)])]
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 or len(seeds) == 1 else str(run[0]) for run in runs)
 
 
 def differences(one: Study, other: Study) -> list[tuple[str, Any, Any]]:

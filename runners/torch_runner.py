@@ -125,7 +125,7 @@ def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
 def configure(spec: RunSpec) -> torch.device:
     """Threads, precision and determinism; returns the device to train on."""
     if spec.device == "gpu" and not torch.cuda.is_available():
-        raise RuntimeError(f"torch {torch.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
+        raise BadInput(f"torch {torch.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
     ddp.check_group(spec.contender)
     torch.set_num_threads(spec.threads)
     if torch.get_num_interop_threads() != spec.threads:  # can be set only once in a process

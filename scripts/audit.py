@@ -55,7 +55,10 @@ def audit(
         store.prepare(out)
         console = cli.stdout_console()
         needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
-        with processes(address, wanted, needs, isolate, console) as (call_each, found, versions):
+        with (
+            cli.holding(out, console),
+            processes(address, wanted, needs, isolate, console) as (call_each, found, versions),
+        ):
             settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)

@@ -11,7 +11,8 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from lenet.errors import BadInput, NotMatched
+from lenet.errors import BadInput, ClusterLost, NotMatched
+from runners import store
 from runners.spec import (
     DEVICES,
     LARGEST_SEED,
@@ -77,7 +78,11 @@ def run_app(command: Callable[..., Any]) -> None:
     """Run a script's one command with plain help, without tracebacks full of locals."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
-    app()
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:  # which by itself it shows below a block on usage
+        _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)
+    raise SystemExit(code or 0)
 
 
 @contextmanager
@@ -89,7 +94,7 @@ def exit_codes() -> Iterator[None]:
         _leave(str(error), BAD_INPUT)
     except ValidationError as error:
         _leave(sentence_of(error), BAD_INPUT)
-    except NotMatched as error:
+    except (NotMatched, ClusterLost) as error:
         _leave(str(error), RUNS_FAILED)
     except KeyboardInterrupt:
         _leave("interrupted; what is recorded stays, and the same command goes on from there", INTERRUPTED)
@@ -118,6 +123,15 @@ def stdout_console() -> Console:
 def console_beside(as_json: bool) -> Console:
     """Where people read: standard output, or standard error where that is for the JSON document."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH) if as_json else stdout_console()
+
+
+@contextmanager
+def holding(folder: Path, console: Console) -> Iterator[None]:
+    """Hold the folder against other processes, and say so if the one before died holding it."""
+    with store.lock(folder) as died:
+        if died:
+            console.print(f"Taking {folder} over from {died}, which died without letting go of it.", markup=False)
+        yield
 
 
 def contender(text: str) -> Contender:
@@ -200,10 +214,3 @@ def seeds(text: str) -> tuple[int, ...]:
     if sum(last - first + 1 for first, last in ends) > MAX_SEEDS:
         raise BadInput(f"--seeds {text!r} asks for more than {MAX_SEEDS} seeds; a study takes at most that many")
     return tuple(seed for first, last in ends for seed in range(first, last + 1))
-
-
-def not_available_yet(script: str, what: str) -> BadInput:
-    """The refusal of a script whose work is still to come."""
-    return BadInput(
-        f"{script}: {what} is not available in this version; scripts/compare.py compares, report.py reports"
-    )

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from cluster.audit import CallEach, hold_audit
-from cluster.executor import call_each, execute
+from cluster.executor import PATIENCE_SECONDS, call_each, execute
 from cluster.isolation import Environments, isolated, shared, versions_on_nodes
 from cluster.need import need_of
 from cluster.session import nodes, preflight, session, slots, wait_for_room
@@ -61,6 +61,11 @@ class Permissions:
     go_on_unmatched: bool
     wait_seconds: float
     isolate: bool | None  # None: where GPUs are used
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long runs wait for a node in place of the last one that could hold them."""
+        return max(self.wait_seconds, PATIENCE_SECONDS)
 
 
 def compare(
@@ -119,9 +124,7 @@ def compare(
         )
         store.prepare(out)
         console = cli.console_beside(as_json)
-        with store.lock(out) as died:
-            if died:
-                console.print(f"Taking {out} over from {died}, which died without letting go of it.", markup=False)
+        with cli.holding(out, console):
             data = load(data_dir)
             permissions = Permissions(retry_failed, allow_unmatched, wait_for_nodes, isolate)
             do_missing_runs(out, plan, wanted_device, address, data, console, permissions)
@@ -171,8 +174,9 @@ def do_missing_runs(
             study = settled(versions_on_nodes(frameworks, needs, environments, tell))
             store.write_study(out, study)
             if any(spec.track == "matched" for spec in specs):
-                audit_once(out, study, data, console, may, partial(call_each, environments=environments))
-            carry_out(out, specs, study.versions, data, again, console, where, environments)
+                each = partial(call_each, environments=environments, patience_seconds=may.patience_seconds)
+                audit_once(out, study, data, console, may, each)
+            carry_out(out, specs, study.versions, data, again, console, where, environments, may.patience_seconds)
 
 
 def audit_once(
@@ -202,6 +206,7 @@ def carry_out(
     console: Console,
     where: str,
     environments: Environments,
+    patience_seconds: float,
 ) -> None:
     """Do the runs on the connected cluster, each recorded as soon as it ends; one that sees other versions fails."""
     needs = dict.fromkeys(map(need_of, specs))
@@ -212,7 +217,7 @@ def carry_out(
     )
     work = partial(run_of_study, versions)
     with Progress(console, specs, at_once) as progress:
-        for result in execute(specs, data, work, progress.report, environments):
+        for result in execute(specs, data, work, progress.report, environments, patience_seconds):
             store.save_result(out, counting_earlier_attempts(result, again.get(result.record.run_id)))
             progress.ended(result.record)
 
@@ -234,6 +239,7 @@ def new_study(plan: Plan, data: FashionMnist, versions: dict[str, str]) -> Study
         code_sha256=environment.code_sha256(),
         data_sha256=data.sha256,
         versions=versions,
+        driver=environment.machine(),
     )
 
 

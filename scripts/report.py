@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from runners import store
 from runners.report.build import build
 from runners.report.document import to_json
 from runners.report.screen import show
@@ -18,8 +19,11 @@ def report(
 ) -> None:
     """Rebuild the tables, plots, report.html and report.md of RESULTS. Needs no framework, no Ray and no data."""
     with cli.exit_codes():
-        made = build(results)
-        show(made, cli.console_beside(as_json))
+        store.existing_study(results)
+        console = cli.console_beside(as_json)
+        with cli.holding(results, console):
+            made = build(results)
+        show(made, console)
         if as_json:
             print(to_json(made))
     raise SystemExit(cli.DIFFERENT if fail_if_different and made.differs else 0)

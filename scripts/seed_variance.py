@@ -58,7 +58,8 @@ def seed_variance(
         folder = out or results[0]
         store.prepare(folder)
         variance = variance_table(runs)
-        write(variance, folder / "tables", "variance")
+        with cli.holding(folder, console):
+            write(variance, folder / "tables", "variance")
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
         show_variance(variance, console)
@@ -76,7 +77,7 @@ def extend(folder: Path, half_width: float, address: str, data: FashionMnist, co
     from scripts.compare import Permissions, do_missing_runs  # with Ray
 
     plan = store.existing_study(folder).plan
-    with store.lock(folder):
+    with cli.holding(folder, console):
         records, _ = store.read_records(folder, plan)
         decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."

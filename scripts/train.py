@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
+from rich.console import Console
 
 from cluster.inline import execute
 from cluster.need import in_train
-from lenet.data import load
+from lenet.data import FashionMnist, load
 from lenet.errors import BadInput
 from runners import store
 from runners.progress import Progress
 from runners.quiet import native_stderr_hidden
+from runners.record import RunRecord
 from runners.run import run
 from runners.spec import Adam, RunSpec
 from scripts import cli
@@ -59,19 +61,25 @@ def train(
                 f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
             )
         store.prepare(out)
-        data = load(data_dir)
         console = cli.stdout_console()
-        with native_stderr_hidden(), Progress(console, [spec]) as progress:
-            (result,) = execute([spec], data, run, progress.report)
-            store.save_result(out, result)
-            progress.ended(result.record)
-        record = result.record
+        with cli.holding(out, console):
+            store.refuse_study(out)
+            record = train_here(spec, load(data_dir), out, console)
         if record.clock is not None:
             console.print(
                 f"{record.run_id} {record.status}: {record.clock.train_seconds:.1f} s of training", markup=False
             )
         console.print(f"Record, predictions and best weights are in {out}", markup=False)
     raise SystemExit(0 if record.status == "completed" else cli.RUNS_FAILED)
+
+
+def train_here(spec: RunSpec, data: FashionMnist, out: Path, console: Console) -> RunRecord:
+    """Do the run before the user's eyes, and keep what it leaves behind."""
+    with native_stderr_hidden(), Progress(console, [spec]) as progress:
+        (result,) = execute([spec], data, run, progress.report)
+        store.save_result(out, result)
+        progress.ended(result.record)
+    return result.record
 
 
 if __name__ == "__main__":

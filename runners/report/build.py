@@ -1,6 +1,5 @@
 """From a results folder to everything that is reported of it."""
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,7 +69,6 @@ def build(folder: Path) -> Report:
     report = assemble(folder)
     for name, table in _tables(report).items():
         tables.write(table, folder / "tables", name)
-    shutil.rmtree(folder / "plots", ignore_errors=True)  # none may outlive the records that it shows
     report = replace(report, plots=tuple(draw_all(report)))
     store.write_atomically(report.page, page.render(report).encode())
     store.write_atomically(folder / "report.md", markdown.render(report).encode())

@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 
 def draw_all(report: "Report") -> list[Plot]:
-    """Draw whatever the completed runs allow, from the tables; each plot is a PNG, an SVG and a CSV in plots/."""
+    """Draw whatever the completed runs allow, from the tables; each plot is a PNG, an SVG and a CSV in plots/.
+
+    Once all are there others go from plots/: none may outlive the records that it shows.
+    """
     folder = report.folder / "plots"
-    folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         drawn = list(_plots(report))
         for plot in drawn:
             save(plot, folder)
+    names = {plot.name for plot in drawn}
+    for path in folder.glob("*"):
+        if path.is_file() and path.stem not in names:
+            path.unlink()
     return drawn
 
 

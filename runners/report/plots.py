@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from runners.registry import FRAMEWORKS
 from runners.spec import Contender
+from runners.store import write_atomically
 
 # Okabe and Ito (2008): told apart with every kind of colour vision, and in grey.
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
@@ -112,14 +113,13 @@ def save(plot: Plot, folder: Path) -> Path:
 
     The PNG is on white. The SVG is on nothing, and its ink is light where a dark page, or a dark screen, shows it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{plot.name}.png"
-    plot.figure.savefig(path)
+    path, png, svg = folder / f"{plot.name}.png", io.BytesIO(), io.StringIO()
+    plot.figure.savefig(png)
     plot.figure.set_layout_engine("none")  # it is laid out, and stays so in the other file
-    svg = io.StringIO()
     plot.figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
-    path.with_suffix(".svg").write_text(_for_light_and_dark(svg.getvalue()), encoding="utf-8")
-    plot.data.to_csv(path.with_suffix(".csv"), index=False)
+    write_atomically(path, png.getvalue())
+    write_atomically(path.with_suffix(".svg"), _for_light_and_dark(svg.getvalue()).encode())
+    write_atomically(path.with_suffix(".csv"), plot.data.to_csv(index=False).encode())
     return path
 
 

@@ -10,6 +10,7 @@ from lenet.data import TEST_IMAGES
 from runners.record import Clock, RunRecord
 from runners.report.statistics import mean_interval, sampling_error
 from runners.report.wording import MEANS
+from runners.store import write_atomically
 
 RUN_COLUMNS = [
     "run_id",
@@ -126,9 +127,8 @@ def counts_of_others(runs: pd.DataFrame) -> dict[str, int]:
 
 def write(table: pd.DataFrame, folder: Path, name: str) -> None:
     """Write `table` as CSV and Parquet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / f"{name}.csv", index=False)
-    table.to_parquet(folder / f"{name}.parquet", index=False)
+    write_atomically(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / f"{name}.parquet", table.to_parquet(index=False))
 
 
 def _identity(record: RunRecord) -> dict[str, Any]:

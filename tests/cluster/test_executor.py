@@ -1,17 +1,23 @@
 """Runs as Ray tasks on a real local Ray: processes, cores, GPUs (Ray's logical ones), deaths and retries."""
 
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
+from cluster import executor
 from cluster.executor import MAX_ATTEMPTS, call_each, execute
 from cluster.need import Need, need_of
+from lenet.data import FashionMnist
 from runners.events import EpochDone, Event, Retried, Started
-from runners.record import RunResult
+from runners.record import EpochRow, RunResult
 from runners.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, intervals, pid_and, raises_or_dies, stub
 
@@ -54,9 +60,16 @@ def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are
 
 def test_epochs_are_told_while_the_run_goes_on(tmp_path: Path) -> None:
     told: list[Event] = []
-    for _ in execute(specs(1, epochs=4), NO_DATA, stub(tmp_path, seconds_per_epoch=0.5), told.append):
+    while_going_on: list[str] = []
+
+    def report(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, EpochDone) and event.row.epoch == 1:
+            while_going_on.append((tmp_path / f"{event.run_id}.0").read_text().split()[2])
+
+    for _ in execute(specs(1, epochs=4), NO_DATA, stub(tmp_path, seconds_per_epoch=0.5), report):
         break
-    assert [event.row.epoch for event in told if isinstance(event, EpochDone)][:2] == [1, 1]
+    assert while_going_on == ["inf", "inf"]
 
 
 def test_two_threads_take_two_cores(tmp_path: Path) -> None:
@@ -75,14 +88,21 @@ def test_each_gpu_run_sees_one_gpu_of_its_own(tmp_path: Path) -> None:
 
 def test_a_run_killed_mid_epoch_is_done_anew_in_a_fresh_process_with_the_attempt_recorded(tmp_path: Path) -> None:
     (spec,) = specs(1, epochs=3)[:1]
-    results, told = do(tmp_path, [spec], dies_at_epoch=2, deaths=1)
+    dies = stub(tmp_path, dies_at_epoch=2, deaths=1)
+
+    def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
+        result = dies(spec, data, on_epoch, began_at)
+        return replace(result, record=result.record.model_copy(update={"error": str(began_at)}))
+
+    told: list[Event] = []
+    results = {r.record.run_id: r for r in execute([spec], NO_DATA, work, told.append)}  # type: ignore[arg-type]
     record = results[spec.run_id].record
     assert (record.status, record.attempts) == ("completed", 2)
     assert [row.epoch for row in record.epochs] == [1, 2, 3]
     assert [event.attempt for event in told if isinstance(event, Retried)] == [2]
     assert len({pid for pid, *_ in intervals(tmp_path)}) == 2
-    assert record.clock is not None
-    assert record.clock.total_seconds < 0.1 * 3 + 1, "the dead attempt's time must not count"
+    _, first_start, _, _ = min(intervals(tmp_path), key=lambda attempt: attempt[1])
+    assert float(record.error or 0) > first_start + 0.1, "the dead attempt's time must not count"
 
 
 def test_a_run_that_keeps_dying_fails_after_two_retries_and_the_others_finish(tmp_path: Path) -> None:
@@ -99,6 +119,26 @@ def test_a_run_that_keeps_dying_fails_after_two_retries_and_the_others_finish(tm
     assert "died" in (records[dying.run_id].error or "")
 
 
+def test_a_run_that_ray_kills_for_want_of_memory_is_retried_twice_and_ends_so_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (spec,) = specs(1, epochs=1)[:1]
+    monkeypatch.setattr(executor, "_result", lambda _: OutOfMemoryError("Task was killed due to the node running low"))
+    results, told = do(tmp_path, [spec])
+    record = results[spec.run_id].record
+    assert (record.status, record.attempts) == ("oom", MAX_ATTEMPTS)
+    assert record.node == socket.gethostname()
+    assert [event.attempt for event in told if isinstance(event, Retried)] == [2, 3]
+
+
+def test_a_run_of_which_nothing_was_heard_was_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (spec,) = specs(1, epochs=1)[:1]
+    monkeypatch.setattr(executor, "_result", lambda _: WorkerCrashedError())
+    monkeypatch.setattr(executor._Mailbox, "add", lambda self, event: None)
+    results, _ = do(tmp_path, [spec])
+    assert results[spec.run_id].record.node is None
+
+
 def test_an_exception_is_not_retried(tmp_path: Path) -> None:
     results, told = do(tmp_path, specs(1, epochs=1), raises="torch")
     failed = results["torch-matched-seed0"].record
@@ -109,13 +149,23 @@ def test_an_exception_is_not_retried(tmp_path: Path) -> None:
 
 
 def test_closing_early_stops_what_is_still_running(tmp_path: Path) -> None:
-    running = execute(specs(1, epochs=100), NO_DATA, stub(tmp_path, seconds_per_epoch=0.2, raises="keras"), print)
+    going = stub(tmp_path, seconds_per_epoch=0.2, raises="keras")
+
+    def work(spec: RunSpec, *rest: object) -> RunResult:
+        while spec.contender.framework == "keras" and not [*tmp_path.glob("torch-*")]:
+            time.sleep(0.05)
+        return going(spec, *rest)  # type: ignore[arg-type]
+
+    running = execute(specs(1, epochs=1000), NO_DATA, work, print)
     next(running)
     running.close()  # type: ignore[attr-defined]
-    (waiting,) = [float(end) for _, _, end, _ in intervals(tmp_path) if end == float("inf")][-1:]
-    assert waiting == float("inf")
-    results, _ = do(tmp_path, [RunSpec(contender="torch", seed=9, threads=2, epochs=1)])
+    after = tmp_path / "after"
+    after.mkdir()
+    results, _ = do(after, [RunSpec(contender="torch", seed=9, threads=2, epochs=1)])
     assert results["torch-matched-seed9"].record.status == "completed", "both cores must be free again"
+    stopped = [pid for path in tmp_path.glob("torch-*") for pid in [int(path.read_text().split()[0])]]
+    assert stopped
+    assert not [pid for pid in stopped if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
 
 
 def test_need_is_one_gpu_and_as_many_cores_as_threads() -> None:

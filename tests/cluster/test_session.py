@@ -1,25 +1,32 @@
 """Starting, joining and refusing a Ray cluster, with real ones."""
 
 import os
+import platform
 import re
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
 from cluster.need import Need
-from cluster.session import nodes, preflight, session, slots, wait_for_room
+from cluster.session import Node, in_vain_since, nodes, preflight, session, slots, wait_for_room
 from lenet.data import cache_folder
-from lenet.errors import BadInput
+from lenet.errors import BadInput, ClusterLost
 from tests.ray_heads import address_left_in, kill_tree, ray_head, wait_for
-from tests.scripts.processes import run_script
+from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone
 
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
+ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+GOES_ON = "what is recorded stays, and the same command goes on from there,"
+ELSEWHERE = "with --address local or once the cluster is back"
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +44,9 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
     before = signal.getsignal(signal.SIGTERM)
     with session("local") as where:
         assert ray.is_initialized()
+        assert not ray._private.worker.get_dashboard_url()
+        raylets = [child for child in psutil.Process().children(recursive=True) if child.name() == "raylet"]
+        assert raylets
         assert f"Ray {ray.__version__}" in where
         assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
         assert signal.getsignal(signal.SIGTERM) is before
@@ -46,6 +56,7 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
         assert slots(Need(cpus=1, gpus=0)) == len(os.sched_getaffinity(0))
         assert slots(Need(cpus=1, gpus=1)) == 0
     assert not ray.is_initialized()
+    assert wait_until_gone(raylets) == []
     assert capsys.readouterr() == ("", "")
 
 
@@ -102,6 +113,94 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
         assert "error: each run needs 64 CPU(s)" in joined.stderr
+
+
+WATCHING = """
+import sys, threading
+from cluster import session
+session.HEAD_POLL_SECONDS = 0.1
+left = threading.Event()
+watch = threading.Thread(target=session._watch, args=(sys.argv[1], left), daemon=True)
+watch.start()
+print("watching", flush=True)
+if sys.stdin.readline():
+    left.set()
+    watch.join()
+    print("left")
+"""
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        head = f"127.0.0.1:{listening.getsockname()[1]}"
+        driver = subprocess.Popen([sys.executable, "-c", WATCHING, head], text=True, **ALL_PIPES)
+        assert driver.stdout is not None
+        assert driver.stdin is not None
+        assert driver.stdout.readline() == "watching\n"
+        if leaves:
+            driver.stdin.write("go\n")
+            driver.stdin.flush()
+            assert driver.stdout.readline() == "left\n"
+    assert driver.wait(60) == (0 if leaves else 1)
+    said, complained = driver.communicate()
+    assert said == ""
+    assert complained == ("" if leaves else f"error: the Ray cluster at {head} is gone; {GOES_ON} {ELSEWHERE}\n")
+
+
+def test_what_no_living_node_can_hold_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.session.nodes", lambda: [Node(cpus=2, gpus=0)])
+    gpu, cpu = Need(cpus=1, gpus=1), Need(cpus=2, gpus=0)
+    assert in_vain_since([], 0.0, 5) is None
+    assert in_vain_since([gpu, cpu], 0.0, 5) is None, "one of them goes on, or could"
+    since = in_vain_since([gpu, Need(1, 0, processes=3)], None, 5)
+    assert since is not None
+    assert in_vain_since([gpu], since, 500) == since
+    with pytest.raises(ClusterLost, match=r"no node has had room for 1 CPU\(s\) and 1 GPU\(s\) for 0 seconds: the"):
+        in_vain_since([gpu, gpu], since, 0)
+
+
+def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(tmp_path: Path) -> None:
+    def compare(**variables: str) -> str:
+        return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables).stderr
+
+    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, _):
+        warning, error = compare(RAY_AUTH_MODE="disabled").splitlines()
+    assert warning.startswith("warning: the Ray cluster at ")
+    assert (
+        "lets in everyone who reaches it, and runs what they send; start it anew, after `ray get-auth-token" in warning
+    )
+    assert error.startswith("error: each run needs 64 CPU(s)")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}
+    with ray_head(*ITS_OWN, **token) as (address, _):
+        (error,) = compare(**token).splitlines()
+    assert error.startswith("error: each run needs 64 CPU(s)")
+
+
+def test_a_cluster_of_another_ray_is_refused_with_both_versions(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray._private.utils.compute_version_info", lambda: ("1.2.3", "3.4.5"))
+    with pytest.raises(BadInput) as refusal, session(head):
+        pytest.fail("joined")
+    ray.shutdown()
+    assert f"Ray: {ray.__version__} Python: {platform.python_version()} This process" in str(refusal.value)
+    assert "Ray: 1.2.3 Python: 3.4.5" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(tmp_path: Path) -> None:
+    study = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
+    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, process):
+        driver = start_script("compare", *study, "--out", tmp_path, "--address", address, RAY_AUTH_MODE="disabled")
+        read_until(driver, "seed1  epoch 1/5")  # one at a time: seed 0 is recorded
+        kill_tree(process)
+        said = finish(driver)
+    assert driver.returncode == 1
+    (error,) = [line for line in said.splitlines() if "epoch" not in line]
+    assert error.startswith("error: the Ray cluster at ")
+    assert error.endswith(f"is gone; {GOES_ON} {ELSEWHERE}")
+    again = run_script("compare", *study, "--out", tmp_path, "--address", "local")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "1 run to do" in again.stdout
 
 
 @pytest.fixture(scope="module")

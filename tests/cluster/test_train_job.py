@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train.v2.api.exceptions import WorkerGroupError
 
+from cluster import train_job
 from cluster.executor import execute
 from cluster.need import Need, need_of
+from cluster.train_job import ProcessDied
 from lenet.data import FashionMnist, load
 from runners.events import EpochDone, Event, Retried, Started
 from runners.record import EpochRow, RunRecord, RunResult
-from runners.run import run
+from runners.run import failure, run
 from runners.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, row
 
@@ -122,6 +127,17 @@ def test_keras_processes_one_of_which_is_killed_while_they_train_are_all_started
     assert record.environment.flags["onednn"] is True, "set before Ray Train imports TensorFlow"
     assert result.predictions is not None
     assert len(result.predictions) == 128
+
+
+@pytest.mark.parametrize(
+    ("death", "status"),
+    [(OutOfMemoryError("killed by the memory monitor"), "oom"), (ActorDiedError(), "failed")],
+)
+def test_a_process_that_ray_killed_for_want_of_memory_is_told_from_one_that_died(death: RayError, status: str) -> None:
+    found = WorkerHealthCheckFailedError("Worker 1 failed a health check", failure=death)
+    reason = train_job._reason(WorkerGroupError("worker 1", {1: found}))
+    assert isinstance(reason, ProcessDied), "worth another attempt"
+    assert failure(SPEC, RayTaskError("fit", "trace", reason).as_instanceof_cause()).record.status == status
 
 
 def test_each_replica_needs_its_own() -> None:

@@ -2,11 +2,14 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lenet.errors import BadInput
 from runners.spec import Adam, Settings
-from runners.study import Plan, Study, continued, run_specs, to_do
+from runners.study import Plan, Study, as_ranges, continued, run_specs, to_do
+from scripts import cli
 
 
 def plan(**given):
@@ -227,6 +230,26 @@ def test_a_topped_up_study_still_draws_from_its_first_seed(vary):
     assert topped_up.plan.seeds == (4, 0, 1, 2)
     assert run_specs(topped_up.plan)[:4] == run_specs(old.plan)
     assert len(run_specs(topped_up.plan)) == 8
+
+
+@pytest.mark.parametrize(
+    ("begun", "added", "command"),
+    [
+        ("compare.py --seeds 2 --epochs 4", (2, 3, 7), "compare.py --epochs 4 --seeds 0-3,7"),
+        ("compare.py --seeds=0,1 --out 'a b'", (1, 5), "compare.py --out 'a b' --seeds 0-1,5"),
+        ("compare.py keras", (0, 1, 2), "compare.py keras --seeds 0-2"),
+    ],
+)
+def test_the_command_of_a_topped_up_study_does_all_of_it(begun, added, command):
+    old = study(seeds=(0, 1), command=f"python {begun}")
+    topped_up = continued(old, study(seeds=added, command="python scripts/seed_variance.py there"))
+    assert topped_up.command == f"python {command}"
+    assert continued(topped_up, study(seeds=(0,), command="python other")).command == f"python {command}"
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, unique=True))
+def test_seeds_as_ranges_are_read_back_as_they_were(seeds):
+    assert cli.seeds(as_ranges(seeds)) == tuple(seeds)
 
 
 def test_fewer_seeds_leave_the_study_as_it_is():

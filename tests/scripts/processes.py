@@ -34,13 +34,13 @@ def run_script(name: str, *arguments: object, **variables: str) -> subprocess.Co
     )
 
 
-def start_script(name: str, *arguments: object) -> "subprocess.Popen[str]":
+def start_script(name: str, *arguments: object, **variables: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command(name, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(PYTHONUNBUFFERED="1"),
+        env=environment(PYTHONUNBUFFERED="1", **variables),
     )
 
 

@@ -1,12 +1,15 @@
 """Bad input: one clear sentence, exit 2, before anything starts."""
 
 import importlib
+import os
 from pathlib import Path
 
 import pytest
 
 from lenet.errors import BadInput
+from runners import store
 from scripts import cli
+from tests.runners.report.conftest import make_stub_study
 from tests.scripts.processes import run_script
 
 
@@ -81,26 +84,43 @@ BAD_COMMANDS = [
     (("--target-accuracy", "90"), "--target-accuracy: Input should be less than or equal to 1, not 90.0"),
     (("--early-stopping", "0"), "--early-stopping: Input should be greater than or equal to 1, not 0"),
     (("--address", "127.0.0.1:1"), "no Ray cluster answers at"),
+    (("--epochs", "1.5"), "Invalid value for '--epochs': Input should be a valid integer, unable to parse"),
+    (("--wait-for-nodes", "-1"), "'--wait-for-nodes': Input should be greater than or equal to 0; --help"),
+    (("--epoch", "1"), "No such option: --epoch"),
+    (("--seeds",), "Option '--seeds' requires an argument; --help says what is allowed"),
 ]
+BAD_TRAINING = [
+    ((), "Missing argument 'contender'; --help says what is allowed"),
+    (("jax",), "unknown framework 'jax' in 'jax': choose from keras, torch"),
+    (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
+    (("keras", "--seed", "-1"), "--seed: Input should be greater than or equal to 0, not -1"),
+    (("keras", "--seed", "1.5"), "Invalid value for '--seed': Input should be a valid integer, unable to parse"),
+    (("keras", "--batch-size", "0"), "--batch-size: Input should be greater than or equal to 1, not 0"),
+    (("keras", "--track", "matched,native"), "--track 'matched,native' names 2 tracks; at most 1 goes here"),
+    (("keras", "--device", "auto"), "unknown device 'auto': choose from cpu, gpu"),
+]
+ALL_BAD = [("compare", *bad) for bad in BAD_COMMANDS] + [("train", *bad) for bad in BAD_TRAINING]
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), BAD_COMMANDS)
+@pytest.mark.parametrize(("script", "arguments", "sentence"), ALL_BAD)
 def test_bad_input_exits_2_with_one_sentence(
+    script: str,
     arguments: tuple[str, ...],
     sentence: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["compare.py", *arguments, "--out", str(tmp_path / "out")])
+    monkeypatch.setattr("sys.argv", [f"{script}.py", "--out", str(tmp_path / "out"), *arguments])
     with pytest.raises(SystemExit) as left:
-        cli.run_app(importlib.import_module("scripts.compare").compare)
+        cli.run_app(getattr(importlib.import_module(f"scripts.{script}"), script))
     said = capsys.readouterr()
     assert (left.value.code, said.out) == (2, "")
     assert sentence in said.err
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out" / "study.json").exists()
+    assert not (tmp_path / "out" / "runs").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -108,6 +128,42 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     done = run_script("compare", "--out", tmp_path / "file" / "out")
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("contender", ["keras", "torch"])
+def test_a_run_by_hand_on_a_gpu_that_is_not_there_is_refused(contender: str, tmp_path: Path) -> None:
+    done = run_script("train", contender, "--device", "gpu", "--out", tmp_path, CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "sees no GPU; it needs a build with CUDA and one GPU assigned" in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_by_hand_leaves_a_study_s_records_alone(tmp_path: Path) -> None:
+    (tmp_path / store.STUDY).write_text("{}")
+    done = run_script("train", "torch", "--out", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path} holds a study, whose records a run by hand would replace; use another --out" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_writes_into_a_folder_that_another_process_holds_is_refused(tmp_path: Path) -> None:
+    make_stub_study(tmp_path, seeds=range(2))
+    (tmp_path / "of the run").mkdir()
+    before = {path for path in tmp_path.rglob("*") if not path.name.startswith(".")}
+    with store.lock(tmp_path), store.lock(tmp_path / "of the run"):
+        for script, arguments in {
+            "report": (tmp_path,),
+            "seed_variance": (tmp_path,),
+            "audit": ("--quick", "--out", tmp_path),
+            "train": ("torch", "--out", tmp_path / "of the run"),
+        }.items():
+            done = run_script(script, *arguments)
+            assert (done.returncode, done.stdout) == (2, ""), script
+            assert f" is in use by process {os.getpid()} on " in done.stderr
+            assert done.stderr.count("\n") == 1
+        assert {path for path in tmp_path.rglob("*") if not path.name.startswith(".")} == before
 
 
 @pytest.mark.parametrize("script", ["compare", "report", "train", "predict", "audit", "seed_variance"])

@@ -90,6 +90,33 @@ def test_a_plot_of_an_earlier_report_does_not_outlive_its_runs(study_folder):
     assert "No run has completed." in report.page.read_text()
 
 
+ON_A_FULL_DISK = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("largest", "unwritten"), [(1_000, "tables/runs.csv"), (30_000, "plots/")])
+def test_a_report_that_cannot_be_written_is_one_sentence_and_leaves_what_was_there(study_folder, largest, unwritten):
+    folder = study_folder(seeds=range(3))
+    build(folder)
+    before = contents(folder)
+    (folder / "runs" / "torch-matched-seed2.json").unlink()
+    command = [sys.executable, "-c", ON_A_FULL_DISK, str(largest), str(ROOT / "scripts" / "report.py"), str(folder)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"error: {folder}/{unwritten}")
+    assert " could not be written: File too large; what was there before is intact, mend that" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    after = {path: content for path, content in contents(folder).items() if path.name != ".lock"}
+    assert after.keys() == {path for path in before if path.name != "torch-matched-seed2.json"}
+    untouched = [path for path in before if str(path).startswith((unwritten, "report."))]
+    assert len(untouched) > 2
+    assert all(len(after[path]) <= largest or after[path] == before[path] for path in untouched)
+
+
 @pytest.mark.parametrize("absent", [{"epochs": []}, {"clock": None}])
 def test_a_completed_run_without_its_numbers_does_not_cost_the_report(study_folder, absent):
     folder = study_folder(seeds=[0])
