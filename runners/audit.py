@@ -67,8 +67,15 @@ class Audit(Frozen):
 
     @property
     def unmatched(self) -> frozenset[str]:
-        """Contenders that do not compute what the one they are held against does."""
-        return frozenset(row.b for row in self.failed)
+        """Contenders not shown to compute what the first does, be it that the one they are held against is not.
+
+        The rows of a pair stand behind those that hold its first contender against another.
+        """
+        found: set[str] = set()
+        for row in self.rows:
+            if not row.holds or row.a in found:
+                found.add(row.b)
+        return frozenset(found)
 
 
 @dataclass(frozen=True)

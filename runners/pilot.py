@@ -25,14 +25,15 @@ class Pilot(Frozen):
 
     seeds: tuple[Seed, ...]
     half_width: float  # of the mean test accuracy's 95 % interval, a fraction
-    runs: int  # of each contender and track, those of the pilot among them
+    runs: int  # of each contender and track, all those of the pilot among them
 
 
 def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_width: float) -> Pilot:
     """The folder's pilot; where it has none, the runs so far become it, and how many it takes is kept.
 
-    `accuracies` are those of the completed runs, of shape (runs,), by contender and track; the widest spread decides.
-    Raises BadInput for a pilot too small, or if the folder was extended to another half-width already.
+    `accuracies` are those of the completed runs, of shape (runs,), by contender and track as in "torch, matched". The
+    contender that lacks the most completed runs decides; runs of the pilot that did not complete come on top. Raises
+    BadInput for a pilot too small, or if the folder was extended to another half-width already.
     """
     if (folder / FILE).exists():
         known = decided(folder)
@@ -42,11 +43,13 @@ def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_
                 f"would be peeking: use --until-half-width {known.half_width:g}, or a new study"
             )
         return known
-    few = [f"{name} has {len(values)}" for name, values in accuracies.items() if len(values) < FEWEST_RUNS]
+    names = [f"{contender}, {track}" for track in plan.tracks for contender in plan.contenders]
+    of_each = {name: accuracies.get(name, np.empty(0)) for name in names}
+    few = [f"{name} has {len(values)}" for name, values in of_each.items() if len(values) < FEWEST_RUNS]
     if few:
-        raise BadInput(f"a pilot takes {FEWEST_RUNS} completed runs of each contender, but {', '.join(few)}")
-    runs = max(stein_runs(values, half_width) or 0 for values in accuracies.values())
-    now = Pilot(seeds=plan.seeds, half_width=half_width, runs=max(runs, len(plan.seeds)))
+        raise BadInput(f"a pilot takes {FEWEST_RUNS} completed runs of each contender, but {'; '.join(few)}")
+    lacking = max((stein_runs(values, half_width) or 0) - len(values) for values in of_each.values())
+    now = Pilot(seeds=plan.seeds, half_width=half_width, runs=len(plan.seeds) + lacking)
     write_atomically(folder / FILE, now.model_dump_json(indent=2).encode())
     return now
 

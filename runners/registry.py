@@ -28,6 +28,7 @@ class Framework:
     strategies: tuple[str, ...] = ()  # distributed ones, beside the single replica
     environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
     matched_environment: dict[str, str] = field(default_factory=dict)  # and this too, for matched runs
+    other_loop: bool = False  # its strategies train in another loop than its single replica
 
 
 FRAMEWORKS = {
@@ -40,6 +41,7 @@ FRAMEWORKS = {
         {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
         # On processors that TensorFlow does not know to gain by it, its default is another library than PyTorch's.
         {"TF_ENABLE_ONEDNN_OPTS": "1"},
+        other_loop=True,
     ),
     "torch": Framework(
         "PyTorch",

@@ -63,8 +63,8 @@ FailIfDifferent = Annotated[
     bool,
     typer.Option(
         "--fail-if-different",
-        help="exit 1 if the verdict on test accuracy is better or different for any two contenders on any track; "
-        "equivalent, inconclusive and too few seeds do not count",
+        help="exit 1 if the verdict on test accuracy is better or different for any two contenders on any track, at "
+        "5 % for all at once (Holm); equivalent, inconclusive and too few seeds do not count",
     ),
 ]
 

@@ -12,7 +12,7 @@ from runners.divergence import Divergence
 from runners.record import RunRecord
 from runners.report import markdown, page, tables
 from runners.report.agreement import agreement_table
-from runners.report.comparisons import comparisons_table
+from runners.report.comparisons import any_differ, comparisons_table
 from runners.report.control import control_sentences
 from runners.report.defaults_worth import defaults_table
 from runners.report.divergence import divergence_table
@@ -55,8 +55,8 @@ class Report:
 
     @property
     def differs(self) -> bool:
-        """Whether, by the verdict on the primary metric, any two contenders differ."""
-        return any(answer.primary and answer.differs for answer in self.answers)
+        """Whether any two contenders differ in the primary metric, corrected for the number of pairs and tracks."""
+        return any_differ(self.comparisons)
 
     @property
     def page(self) -> Path:

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runners.report.comparisons import pairs_by_seed
 from runners.report.plots import INK, MUTED, WIDTH_INCHES, Plot, legend_below, looks, new_figure
 from runners.report.verdict import Metric
 
@@ -102,34 +101,51 @@ def _forest_alt(data: pd.DataFrame, metrics: list[Metric]) -> str:
     return f"Differences against their margins. {'; '.join(told)}."
 
 
-def paired_runs(runs: pd.DataFrame, metric: Metric, label: str) -> Plot | None:
-    """What each seed gave each contender, on the track that pairs by seed; None if it has no pair.
+def paired_runs(runs: pd.DataFrame, comparisons: pd.DataFrame, metric: Metric, label: str) -> list[Plot]:
+    """What each seed gave each contender: a plot for each group of contenders whose runs of one seed are pairs.
 
     Up to 40 seeds it is a row a seed; beyond, a histogram of the pairs' differences for each two contenders.
     """
-    values = paired_table(runs, metric)
-    if values.shape[1] < 2 or len(values) == 0:
-        return None
-    if len(values) > SEEDS_AS_DOTS:
-        return _histograms(values, metric)
-    data = values.reset_index().melt("seed", var_name="contender", value_name=metric.name)
+    plots: list[Plot] = []
+    for values in paired_tables(runs, comparisons, metric):
+        name = f"pairs_{metric.name}{f'_{len(plots) + 1}' if plots else ''}"
+        if len(values) > SEEDS_AS_DOTS:
+            plots.append(_histograms(name, values, metric))
+        else:
+            plots.append(_dots(name, values, metric, label))
+    return plots
+
+
+def paired_tables(runs: pd.DataFrame, comparisons: pd.DataFrame, metric: Metric) -> list[pd.DataFrame]:
+    """Values by seed (rows) and contender (columns), a table for each group of contenders that comparisons pair.
+
+    Contenders that failed the parity audit, or that had batches of another size, are in no group or in one of their
+    own. A seed is there if at least two of the group completed it; who did not is NaN.
+    """
+    rows = comparisons[comparisons["paired"].astype(bool) & (comparisons["metric"] == metric.name)]
+    tables: list[pd.DataFrame] = []
+    seen: set[str] = set()
+    for (track, first), pairs in rows.groupby(["track", "a"], sort=False):
+        if first in seen:
+            continue
+        group = [first, *pairs["b"]]
+        seen.update(group)
+        of_group = runs[(runs["status"] == "completed") & (runs["track"] == track) & runs["contender"].isin(group)]
+        values = of_group.astype({metric.name: float})
+        table = values.pivot_table(index="seed", columns="contender", values=metric.name)
+        table = table[[name for name in group if name in table]].dropna(thresh=2).dropna(axis="columns", how="all")
+        if len(table):
+            tables.append(table)
+    return tables
+
+
+def _dots(name: str, values: pd.DataFrame, metric: Metric, label: str) -> Plot:
+    data = values.reset_index().melt("seed", var_name="contender", value_name=metric.name).dropna(ignore_index=True)
     data.insert(1, "track", "matched")
-    return Plot(f"pairs_{metric.name}", *_dots(data, metric, label), data)
-
-
-def paired_table(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """Values by seed (rows) and contender (columns), of the seeds that every contender completed."""
-    completed = runs[(runs["status"] == "completed") & runs["track"].map(pairs_by_seed)]
-    table = completed.pivot_table(index="seed", columns="contender", values=metric.name).astype(float)
-    named = [name for name in dict.fromkeys(completed["contender"]) if name in table]
-    return table[named].dropna()
-
-
-def _dots(data: pd.DataFrame, metric: Metric, label: str) -> tuple[str, str, Figure]:
-    seeds = list(dict.fromkeys(data["seed"]))
+    seeds = list(values.index)
     figure, axes = new_figure(1.4 + 0.19 * len(seeds))
     places = data["seed"].map({seed: place for place, seed in enumerate(seeds)})
-    ends = data.groupby("seed", sort=False)[metric.name].agg(["min", "max"])
+    ends = data.groupby("seed")[metric.name].agg(["min", "max"])
     axes.hlines(range(len(seeds)), ends["min"], ends["max"], color=MUTED, linewidth=1, zorder=1)
     for (contender, _), look in looks(data).items():
         of_it = data["contender"] == contender
@@ -146,15 +162,16 @@ def _dots(data: pd.DataFrame, metric: Metric, label: str) -> tuple[str, str, Fig
     )
     means = data.groupby("contender", sort=False)[metric.name].mean()
     told = "; ".join(f"{name} {mean:.4g} on average" for name, mean in means.items())
-    return caption, f"{metric.label} of {len(seeds)} seeds, a dot for each contender: {told}.", figure
+    alt = f"{metric.label} of {len(seeds)} seeds, a dot for each contender: {told}."
+    return Plot(name, caption, alt, figure, data)
 
 
-def _histograms(values: pd.DataFrame, metric: Metric) -> Plot:
+def _histograms(name: str, values: pd.DataFrame, metric: Metric) -> Plot:
     first, *others = values.columns
     unit = "%" if metric.ratio else "percentage points"
     rows: list[dict[str, Any]] = []
     for other in others:
-        a, b = values[first], values[other]
+        a, b = (values.loc[values[other].notna() & values[first].notna(), side] for side in (first, other))
         counts, edges = np.histogram(100 * (a / b - 1) if metric.ratio else 100 * (a - b), bins=BINS)
         rows += [
             {"a": first, "b": other, "unit": unit, "from": low, "to": high, "pairs": count}
@@ -183,4 +200,4 @@ def _histograms(values: pd.DataFrame, metric: Metric) -> Plot:
     alt = (
         f"Histogram of the differences of {metric.label.lower()} within {len(values):,} seeds, first contender {first}."
     )
-    return Plot(f"pairs_{metric.name}", caption, alt, figure, data)
+    return Plot(name, caption, alt, figure, data)

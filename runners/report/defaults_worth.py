@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.report.comparisons import batch_sizes, declared_metrics, pairs_by_seed, sides
+from runners.report.comparisons import batch_sizes, declared_metrics, pairs_by_seed, sides, unreached
 from runners.report.statistics import DifferenceChange, difference_change
 from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, counted
 from runners.study import Plan
@@ -18,6 +18,7 @@ from runners.study import Plan
 NUMBERS = ["matched", "native", "only_defaults", "ci95_low", "ci95_high"]
 COLUMNS = ["metric", "a", "b", *NUMBERS, "n_matched", "n_native", "sentence"]
 TRACKS = ("matched", "native")
+UNREACHED = "some runs never reached it; those that did are the faster ones, and tell nothing of the defaults."
 ON_SCREEN = (*(metric.name for metric in METRICS if metric.primary), "train_seconds")
 
 
@@ -31,8 +32,9 @@ def defaults_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str] = 
     `unmatched`, nor of batches of different sizes.
 
     `matched` and `native` are a - b, in a time metric a / b, of completed runs: of seeds that both have in matched,
-    unpaired in native. `only_defaults` is native - matched, or native / matched, with its 95 % t interval, which is not
-    corrected for the number of metrics. `n_matched` counts pairs, `n_native` the runs of the side that has fewer.
+    unpaired in native; of a time to an accuracy that some run never reached there are none. `only_defaults` is
+    native - matched, or native / matched, with its 95 % t interval, which is not corrected for the number of metrics.
+    `n_matched` counts pairs, `n_native` the runs of the side that has fewer.
     """
     held = [str(contender) for contender in plan.contenders if str(contender) not in unmatched]
     pairs = itertools.combinations(held, 2) if has_both_tracks(plan) else ()
@@ -47,7 +49,8 @@ def _row(metric: Metric, a: str, b: str, runs: pd.DataFrame) -> dict[str, Any]:
         for track in TRACKS
         for side in sides(metric, _by_seed(runs, track, a), _by_seed(runs, track, b), paired=pairs_by_seed(track))
     ]
-    found = difference_change(*values)
+    missed = any(unreached(metric, _by_seed(runs, track, name)) for track in TRACKS for name in (a, b))
+    found = DifferenceChange(0, 0, None, None, None, None) if missed else difference_change(*values)
     low, high = found.ci95 or (None, None)
     numbers = (found.paired, found.unpaired, found.change, low, high)
     return {
@@ -57,7 +60,7 @@ def _row(metric: Metric, a: str, b: str, runs: pd.DataFrame) -> dict[str, Any]:
         **{name: _from_logs(x) if metric.ratio else x for name, x in zip(NUMBERS, numbers, strict=True)},
         "n_matched": found.n_paired,
         "n_native": found.n_unpaired,
-        "sentence": _sentence(found, a, b, metric),
+        "sentence": f"{metric.label}: {UNREACHED}" if missed else _sentence(found, a, b, metric),
     }
 
 

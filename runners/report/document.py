@@ -14,8 +14,8 @@ def to_json(report: "Report") -> str:
     """The document as JSON text; a number that is absent or not finite is null.
 
     `comparisons` holds a row of tables/comparisons.csv each, with the plain words of the report beside; `differs` says
-    whether any primary metric's verdict is that two contenders differ. `runs` counts the records by how the runs ended,
-    and the files in runs/ that are no record of the study.
+    whether any primary metric's verdict is that two contenders differ, corrected for the number of pairs and tracks.
+    `runs` counts the records by how the runs ended, and the files in runs/ that are no record of the study.
     """
     plan, ended = report.study.plan, report.runs["status"].value_counts()
     document = {

@@ -43,7 +43,8 @@ def _plots(report: "Report") -> Iterator[Plot]:
     if not epochs.empty:
         found: list[Plot | None] = [forest(report.comparisons, metrics)]
         found += [learning_curves(epochs, column) for column in CURVES]
-        found += [paired_runs(runs, metric, MEASURES[metric.name]) for metric in metrics if metric.name in PAIRED]
+        for metric in (metric for metric in metrics if metric.name in PAIRED):
+            found += paired_runs(runs, report.comparisons, metric, MEASURES[metric.name])
         found += [distribution(runs, column) for column in MEASURES]
         found += [split_clock(clocks_table(report.records)), scaling_plot(report.scaling)]
         yield from (plot for plot in found if plot)

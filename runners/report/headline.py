@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from math import expm1
 
+import numpy as np
 import pandas as pd
 
+from lenet.data import TEST_IMAGES
 from runners.report.comparisons import declared_metrics, sides
-from runners.report.statistics import Comparison, Interval, runs_needed
-from runners.report.verdict import SEEDS_FOR_A_VERDICT, Kind, Metric, amount, compare
+from runners.report.statistics import Comparison, Interval, runs_needed, sampling_error
+from runners.report.verdict import NOT_AFTER_HOLM, Kind, Metric, amount, compare, counted
 from runners.report.wording import HELD_FIXED, labelled_sentences
 from runners.study import Plan
-
-DIFFERENT: tuple[Kind, ...] = ("better", "different")
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,6 @@ class Answer:
     told: str
     change: str  # what would change it
 
-    @property
-    def differs(self) -> bool:
-        """Whether the verdict is that the two differ: by more than the margin, or by how much is open."""
-        return self.kind in DIFFERENT
-
 
 def answers(comparisons: pd.DataFrame, runs: pd.DataFrame, plan: Plan) -> tuple[Answer, ...]:
     """One for each row of the comparisons table, in its order."""
@@ -44,9 +39,12 @@ def answers(comparisons: pd.DataFrame, runs: pd.DataFrame, plan: Plan) -> tuple[
     for row, (track, sentence, change) in told:
         metric = metrics[row["metric"]]
         of_a, of_b = (groups.get((row["track"], name), none) for name in (row["a"], row["b"]))
-        comparison = compare(metric, *sides(metric, of_a, of_b, paired=row["paired"]), paired=row["paired"])
-        words = _words(row["verdict"], comparison, row["a"], row["b"], metric, sentence, change)
-        found.append(Answer(track, row["a"], row["b"], metric.name, metric.primary, row["verdict"], *words))
+        values = sides(metric, of_a, of_b, paired=row["paired"])
+        comparison = compare(metric, *values, paired=row["paired"])
+        kind, a, b = row["verdict"], row["a"], row["b"]
+        short, words, after = _words(kind, comparison, a, b, metric, sentence, change)
+        words += _of_images(metric, *values)
+        found.append(Answer(track, a, b, metric.name, metric.primary, kind, short, words, after))
     if plan.vary == "all":
         return tuple(found)
     fixed = f" Every run had the {HELD_FIXED[plan.vary]} of seed {plan.seeds[0]}."
@@ -59,7 +57,7 @@ def _words(
     """The short answer, the sentence with its numbers, and what would change them."""
     logs = found.additive()
     if kind == "descriptive" or logs.difference is None or logs.ci95 is None or logs.ci90 is None:
-        return _too_little(found, metric, sentence, change)
+        return _too_little(metric, sentence, change)
     larger, smaller = (a, b) if logs.difference >= 0 else (b, a)
     ci95, ci90 = (ci if logs.difference >= 0 else (-ci[1], -ci[0]) for ci in (logs.ci95, logs.ci90))
     mean, margin = _mean(found, larger, smaller, metric), _size(logs.margin, metric)
@@ -69,13 +67,14 @@ def _words(
             f"{mean} {_between(90, ci90, metric)}: smaller than {margin}, which was declared to matter.",
             change,
         )
+    caveat = f"; {NOT_AFTER_HOLM}" if NOT_AFTER_HOLM in sentence else ""
     if kind == "better":
         return (
             f"{metric.label}: {larger if metric.higher_is_better else smaller} is better.",
-            f"{mean} {_between(95, ci95, metric)}: larger than {margin}, which was declared to matter.",
+            f"{mean} {_between(95, ci95, metric)}: larger than {margin}, which was declared to matter{caveat}.",
             change,
         )
-    told = f"{mean} {_between(95, ci95, metric)}. What was declared to matter is {margin}."
+    told = f"{mean} {_between(95, ci95, metric)}{caveat}. What was declared to matter is {margin}."
     if kind == "different":
         return (
             f"{metric.label}: they differ, but by enough to matter is open.",
@@ -85,10 +84,8 @@ def _words(
     return f"{metric.label}: not settled by these runs.", told, _more_seeds(found)
 
 
-def _too_little(found: Comparison, metric: Metric, sentence: str, change: str) -> tuple[str, str, str]:
+def _too_little(metric: Metric, sentence: str, change: str) -> tuple[str, str, str]:
     reason = sentence.removeprefix(f"{metric.label}: descriptive only, ")
-    if found.n >= SEEDS_FOR_A_VERDICT:
-        change = "A target that every run reaches would give one: a lower --target-accuracy, or more --epochs."
     return f"{metric.label}: too little for a verdict.", reason[:1].upper() + reason[1:], change
 
 
@@ -106,6 +103,15 @@ def _between(confidence: int, interval: Interval, metric: Metric) -> str:
     return f"With {confidence} % confidence the true difference is between {low} and {high}"
 
 
+def _of_images(metric: Metric, of_a: np.ndarray, of_b: np.ndarray) -> str:
+    """How far an accuracy would move on other test images, which no number of runs lessens."""
+    values = np.concatenate([of_a, of_b])
+    if metric.name != "test_accuracy" or not len(values):
+        return ""
+    error = sampling_error(float(values.mean()), TEST_IMAGES)
+    return f" (Choosing other test images moves any accuracy by about {amount(error, metric)}.)"
+
+
 def _size(value: float, metric: Metric) -> str:
     """How large a difference is; of a ratio's logs."""
     return f"{100 * expm1(value):.3g} %" if metric.ratio else f"{100 * value:.3g} percentage points"
@@ -114,7 +120,7 @@ def _size(value: float, metric: Metric) -> str:
 def _more_seeds(found: Comparison) -> str:
     needed = runs_needed(found)
     told = [
-        f"{number:,} more seeds to show {what}"
+        f"{counted(number, 'more seed')} to show {what}"
         for number, what in ((needed.difference, "a difference"), (needed.equivalence, "equivalence"))
         if number is not None
     ]

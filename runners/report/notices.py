@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 
 from lenet.data import TRAIN_IMAGES
@@ -17,6 +18,7 @@ from runners.study import Plan, run_specs, settings_of, to_do
 
 NAMED = 10  # run ids in one notice
 LIBRARIES = {"cuda": "CUDA", "cudnn": "cuDNN"}
+Measure = tuple[str, Callable[[RunRecord], float | None]]
 
 
 def notices(
@@ -43,6 +45,7 @@ def notices(
         _busy_machine,
         _different_machines,
         _unusual_times,
+        _unusual_results,
     )
     told = [notice for check in checks for notice in check(plan, records)]
     return _skipped(unreadable) + told + _without_predictions(unpredicted)
@@ -206,15 +209,46 @@ def _of_the_machine(record: RunRecord) -> dict[str, str | int | None]:
 
 
 def _unusual_times(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    measures: tuple[Measure, ...] = (
+        ("Training time", lambda record: record.clock.train_seconds if record.clock else None),
+        ("Total time", lambda record: record.clock.total_seconds if record.clock else None),
+    )
+    return _unusual(measures, records, 5, "see what else its machine did, and repeat into another --out.")
+
+
+def _unusual_results(plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    measures: tuple[Measure, ...] = (
+        ("Test accuracy", lambda record: record.epochs[-1].test_accuracy if record.epochs else None),
+        ("Test loss", lambda record: record.epochs[-1].test_loss if record.epochs else None),
+    )
+    if plan.vary == "nothing":  # most may be equal to the last bit, and then any other is far from them
+        return []
+    # Runs differ by chance alone here, and with few of them some lie so close that another seems far out.
+    return _unusual(measures, records, 10, "look at its learning curve; more seeds would tell how rare it is.")
+
+
+def _unusual(measures: Sequence[Measure], records: Sequence[RunRecord], fewest: int, advice: str) -> list[str]:
+    """A notice for each measure with runs far from their group's; a run is named for the first such measure only.
+
+    Groups of less than `fewest` runs are left out.
+    """
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in records:
+        if record.status == "completed":
+            groups.setdefault((str(record.spec.contender), record.spec.track), []).append(record)
+    told: set[str] = set()
     found = []
-    for contender, track in dict.fromkeys((str(r.spec.contender), r.spec.track) for r in records):
-        group = [
-            (r.run_id, r.clock.train_seconds)
-            for r in records
-            if r.clock and r.status == "completed" and (str(r.spec.contender), r.spec.track) == (contender, track)
-        ]
-        if len(group) >= 5:
-            flags = outliers([seconds for _, seconds in group])
-            found += [run_id for (run_id, _), odd in zip(group, flags, strict=True) if odd]
-    advice = "kept in the means; see what else its machine did, and repeat into another --out."
-    return [f"Training time far from its group's ({named(found)}): {advice}"] if found else []
+    for name, measure in measures:
+        ids = [run_id for group in groups.values() for run_id in _far_out(group, measure, fewest) if run_id not in told]
+        told.update(ids)
+        if ids:
+            found.append(f"{name} far from its group's ({named(ids)}): kept in the means; {advice}")
+    return found
+
+
+def _far_out(group: Sequence[RunRecord], measure: Callable[[RunRecord], float | None], fewest: int) -> list[str]:
+    values = [(record.run_id, value) for record in group if (value := measure(record)) is not None and isfinite(value)]
+    if len(values) < fewest:
+        return []
+    flags = outliers([value for _, value in values])
+    return [run_id for (run_id, _), odd in zip(values, flags, strict=True) if odd]

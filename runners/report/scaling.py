@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runners.registry import FRAMEWORKS
+from runners.report.comparisons import pairs_by_seed
 from runners.report.statistics import mean_interval, ratio_comparison
 from runners.report.verdict import SEEDS_FOR_A_VERDICT, counted
 from runners.report.wording import ABSENT, number
@@ -21,19 +23,20 @@ from runners.study import Plan, settings_of
 COLUMNS = [
     *("framework", "contender", "strategy", "replicas", "track", "scaling", "lr_rule"),
     *("global_batch_size", "learning_rate", "n", "epoch_seconds", "epoch_seconds_ci95_low", "epoch_seconds_ci95_high"),
-    *("images_per_second", "baseline", "n_pairs", "speedup", "speedup_ci95_low", "speedup_ci95_high"),
+    *("images_per_second", "baseline", "paired", "n_compared", "speedup", "speedup_ci95_low", "speedup_ci95_high"),
     *("efficiency", "efficiency_ci95_low", "efficiency_ci95_high", "startup_seconds"),
     *("n_reached", "seconds_to_accuracy", "communication_share"),
 ]
 NOTE = (
     "Speed-up is the ratio of images per second to those of the framework's contender with the fewest replicas, and "
-    "efficiency is that over the ratio of replicas. Runs pair by seed: a seed's runs follow one another on the same "
-    "machines, and that is what they share in any track. Intervals are 95 % t intervals over pairs, of the logarithms; "
-    "the first step, timed as compile, is left out of both. Where cores allow, runs go side by side: a run of one "
-    "replica may have had neighbours that slowed it, where a run that took every core had none, and this favours the "
-    "latter. Waiting is the mean share of training time in which a replica had done its own part of a step and waited "
-    "for the gradients of the others, the slowest included; it is PyTorch's own timing, from the second epoch on. "
-    "TensorFlow does not tell."
+    "efficiency is that over the ratio of replicas. The single replica of Keras trains with `fit`, and its strategies "
+    "in a loop of their own, so against `keras` a speed-up holds the difference of the loops too; in a study with "
+    "`keras:mirrored:1` that is the baseline, and what remains is the replicas'. In matched, runs pair by seed; in "
+    "native they do not (Welch). Intervals are 95 % t intervals of the logarithms; the first step, timed as compile, "
+    "is left out of both. Where cores allow, runs go side by side: a run of one replica may have had neighbours that "
+    "slowed it, where a run that took every core had none, and this favours the latter. Waiting is the mean share of "
+    "training time in which a replica had done its own part of a step and waited for the gradients of the others, the "
+    "slowest included; it is PyTorch's own timing, from the second epoch on. TensorFlow does not tell."
 )
 
 
@@ -42,10 +45,10 @@ def scaling_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 
     `n` counts completed runs, and means are over them: `epoch_seconds` are those that all training images take at a
     run's images per second, so that the first step, which the compile clock has, is made up for. `speedup` is the
-    images per second over those of `baseline`, the geometric mean over the `n_pairs` seeds that both completed; in
-    strong scaling that is T_1 / T_N. `efficiency` is the speed-up over the ratio of replicas. `seconds_to_accuracy` is
-    over the `n_reached` runs that reached the plan's target; `communication_share` is empty where a framework does not
-    tell it.
+    images per second over those of `baseline`, by geometric means: if `paired`, over the `n_compared` seeds that both
+    completed, else over all of each, of which the smaller side has that many; in strong scaling it is T_1 / T_N.
+    `efficiency` is the speed-up over the ratio of replicas. `seconds_to_accuracy` is over the `n_reached` runs that
+    reached the plan's target; `communication_share` is empty where a framework does not tell it.
     """
     rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -70,7 +73,9 @@ def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, 
     with_strategy = {c.framework for c in plan.contenders if c.strategy != "single"}
     for framework in dict.fromkeys(c.framework for c in plan.contenders if c.framework in with_strategy):
         contenders = [c for c in plan.contenders if c.framework == framework]
-        baseline = min(contenders, key=lambda c: (c.replicas, c.strategy != "single"))
+        # At equal replicas the one that trains as the larger ones do: its strategies, where they have another loop.
+        with_fit = FRAMEWORKS[framework].other_loop
+        baseline = min(contenders, key=lambda c: (c.replicas, (c.strategy == "single") == with_fit))
         its_speeds = _images_per_second(_completed(runs, baseline))
         for contender in contenders:
             completed = _completed(runs, contender)
@@ -78,7 +83,7 @@ def _of_track(runs: pd.DataFrame, track: str, plan: Plan) -> Iterator[dict[str, 
                 **_identity(contender, track, plan),
                 **_means(completed, plan),
                 "baseline": str(baseline),
-                **_against(contender, baseline, _images_per_second(completed), its_speeds, plan),
+                **_against(contender, baseline, _images_per_second(completed), its_speeds, track, plan),
             }
 
 
@@ -125,17 +130,21 @@ def _means(completed: pd.DataFrame, plan: Plan) -> dict[str, Any]:
 
 
 def _against(
-    contender: Contender, baseline: Contender, speeds: pd.Series, its_speeds: pd.Series, plan: Plan
+    contender: Contender, baseline: Contender, speeds: pd.Series, its_speeds: pd.Series, track: str, plan: Plan
 ) -> dict[str, Any]:
     """Speed-up and efficiency. The baseline's own are 1 by definition, which no interval belongs to."""
-    both = speeds.index.intersection(its_speeds.index)
-    found = ratio_comparison(speeds[both], its_speeds[both], plan.time_margin, paired=True)
+    paired = pairs_by_seed(track)
+    if paired:
+        both = speeds.index.intersection(its_speeds.index)
+        speeds, its_speeds = speeds[both], its_speeds[both]
+    found = ratio_comparison(speeds, its_speeds, plan.time_margin, paired)
     interval = None if contender == baseline else found.ci95
     figures = {"": found.difference, "_ci95_low": interval and interval[0], "_ci95_high": interval and interval[1]}
     replicas = contender.replicas / baseline.replicas
     told = {ending: np.nan if value is None else value for ending, value in figures.items()}
     return {
-        "n_pairs": found.n,
+        "paired": paired,
+        "n_compared": found.n,
         **{f"speedup{ending}": value for ending, value in told.items()},
         **{f"efficiency{ending}": value / replicas for ending, value in told.items()},
     }
@@ -146,9 +155,10 @@ def _sentence(row: dict[Any, Any]) -> str:
     speedup = _bracketed(row, "speedup", 1, 2)
     efficiency = f"an efficiency of {100 * row['efficiency']:.0f} %{_bracketed(row, 'efficiency', 100, 0)}"
     sentence = f"{row['track']}, {row['scaling']} scaling: {told}{speedup}, {efficiency}"
-    if row["n_pairs"] >= SEEDS_FOR_A_VERDICT:
+    n = row["n_compared"]
+    if n >= SEEDS_FOR_A_VERDICT:
         return f"{sentence}."
-    return f"{sentence}; descriptive only, with {counted(row['n_pairs'], 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)."
+    return f"{sentence}; descriptive only, with {counted(n, 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)."
 
 
 def _cells(row: dict[Any, Any]) -> tuple[str, ...]:

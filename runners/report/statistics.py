@@ -33,7 +33,7 @@ from runners.report.inference.spread import (
     stein_interval,
     stein_runs,
 )
-from runners.report.inference.winning import Improvement, Wins, probability_of_improvement, wins
+from runners.report.inference.winning import Improvement, Wins, noether_pairs, probability_of_improvement, wins
 
 __all__ = [
     "Agreement",
@@ -51,6 +51,7 @@ __all__ = [
     "half_width",
     "holm",
     "mean_interval",
+    "noether_pairs",
     "outliers",
     "paired_comparison",
     "pointwise_band",

@@ -3,8 +3,9 @@
 A wide interval is never read as agreement: what is neither shown to differ nor shown to be equivalent is inconclusive.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import expm1
+from math import ceil, expm1, floor
 from typing import Literal
 
 from numpy.typing import ArrayLike
@@ -21,6 +22,8 @@ from runners.report.statistics import (
 Kind = Literal["descriptive", "better", "equivalent", "different", "inconclusive"]
 
 SEEDS_FOR_A_VERDICT = 5
+DIFFERENT: tuple[Kind, ...] = ("better", "different")
+NOT_AFTER_HOLM = "not significant after Holm's correction of the secondary metrics"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Verdict:
     would_change: str = ""  # a sentence on what would change it; empty where the first has it
 
 
+REACHABLE = "A target that every run reaches would give one: a lower --target-accuracy, or more --epochs."
+SEVERAL_DRAWS = "Runs of several draws would give one: --vary all, and another --out."
+
+
 @dataclass(frozen=True)
 class _Gap:
     """A comparison told from the side with the larger mean; for a ratio in logs."""
@@ -91,18 +98,30 @@ def compare(metric: Metric, a: ArrayLike, b: ArrayLike, *, paired: bool) -> Comp
     return (paired_comparison if paired else welch_comparison)(a, b, metric.margin)
 
 
-def verdict(comparison: Comparison, a: str, b: str, metric: Metric, unreached: tuple[int, int] = (0, 0)) -> Verdict:
+def verdict(
+    comparison: Comparison,
+    a: str,
+    b: str,
+    metric: Metric,
+    unreached: tuple[int, int] = (0, 0),
+    one_draw: bool = False,
+) -> Verdict:
     """Judge a comparison of the contenders named a and b; intervals in the sentence are 95 % unless it says 90 %.
 
     The margin is the comparison's. `unreached` counts the completed runs of a and b that never reached the metric's
     target: where there are any, those that did are the faster ones of their side, and their means carry no verdict.
+    Nor do they where all runs repeat `one_draw` of weights and order: many repetitions of it are still a sample of one.
     Raises ValueError if the comparison is a ratio and the metric is not, or vice versa.
     """
     if comparison.ratio != metric.ratio:
         raise ValueError(f"{metric.name} and its comparison must both be ratios or neither")
     kind, gap = _kind(comparison), _gap(comparison, a, b, metric)
+    change = _would_change(kind, comparison, gap)
     if any(unreached):
         kind, told = "descriptive", _unreached(unreached, a, b, gap)
+        change = SEVERAL_DRAWS if one_draw else REACHABLE
+    elif one_draw:
+        kind, told, change = "descriptive", _one_draw(comparison, gap), SEVERAL_DRAWS
     elif kind == "descriptive" or gap is None:
         told = _descriptive(comparison, gap)
     elif kind == "better":
@@ -113,7 +132,7 @@ def verdict(comparison: Comparison, a: str, b: str, metric: Metric, unreached: t
         told = f"different; its size against the margin is unresolved; {_with_interval(gap)}"
     else:
         told = f"inconclusive; {_more_seeds(comparison)}; {_with_interval(gap)}"
-    return Verdict(kind, f"{metric.label}: {told}.", "" if any(unreached) else _would_change(kind, comparison, gap))
+    return Verdict(kind, f"{metric.label}: {told}.", change)
 
 
 def _would_change(kind: Kind, comparison: Comparison, gap: _Gap | None) -> str:
@@ -122,9 +141,9 @@ def _would_change(kind: Kind, comparison: Comparison, gap: _Gap | None) -> str:
     if kind == "inconclusive" or gap is None:
         return ""
     if kind == "better":
-        return f"This holds for any margin below {amount(_nearest_to_zero(gap.ci95), gap.metric)}."
+        return f"This holds for any margin below {amount(_nearest_to_zero(gap.ci95), gap.metric, floor)}."
     if kind == "equivalent":
-        return f"This holds for any margin above {amount(_farthest_from_zero(gap.ci90), gap.metric)}."
+        return f"This holds for any margin above {amount(_farthest_from_zero(gap.ci90), gap.metric, ceil)}."
     return _to_settle_its_size(comparison)
 
 
@@ -184,13 +203,16 @@ def _unreached(unreached: tuple[int, int], a: str, b: str, gap: _Gap | None) -> 
     return told if gap is None else f"{told}; among those that did, {_on_average(gap)}"
 
 
+def _one_draw(comparison: Comparison, gap: _Gap | None) -> str:
+    told = f"descriptive only, no verdict where all runs repeat one draw ({counted(comparison.n, 'run')} each)"
+    return told if gap is None else f"{told}; {_on_average(gap)}"
+
+
 def _better(gap: _Gap) -> str:
-    told = f"{gap.better} is better"
-    if gap.metric.ratio:
-        told += f"; {gap.larger} is {amount(gap.difference, gap.metric)} {gap.metric.larger}"
-        return f"{told} {bracketed(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
-    told += f" by {amount(gap.difference, gap.metric)}"
-    return f"{told} {bracketed(gap.ci95, gap.metric)}, beyond the margin of {_margin(gap)}"
+    size = f"{amount(gap.difference, gap.metric)} {bracketed(gap.ci95, gap.metric)}"
+    told = f"{gap.better} is better by {size}, beyond the margin of {_margin(gap)}"
+    # Of what a ratio's per cent are, and which way it goes, the rule's words leave open.
+    return f"{told}: {gap.larger} is that much {gap.metric.larger} than {gap.smaller}" if gap.metric.ratio else told
 
 
 def _equivalent(gap: _Gap) -> str:
@@ -224,13 +246,18 @@ def _on_average(gap: _Gap) -> str:
     return f"{gap.larger} is {amount(gap.difference, gap.metric)} {gap.metric.larger} on average"
 
 
-def _number(value: float, metric: Metric) -> str:
-    return f"{100 * expm1(value):z.1f} %" if metric.ratio else f"{100 * value:z.2f}"
+def _number(value: float, metric: Metric, rounding: Callable[[float], int] | None = None) -> str:
+    """To the nearest digit shown, or by floor or ceil, which take what lies within rounding of a digit for that one."""
+    percent, digits = (100 * expm1(value), 1) if metric.ratio else (100 * value, 2)
+    if rounding:
+        percent = rounding(round(percent * 10**digits, 6)) / 10**digits
+    return f"{percent:z.{digits}f}{' %' if metric.ratio else ''}"
 
 
-def amount(value: float, metric: Metric) -> str:
+def amount(value: float, metric: Metric, rounding: Callable[[float], int] | None = None) -> str:
     """A difference for reading, with its unit; of a ratio's logs."""
-    return _number(value, metric) if metric.ratio else f"{_number(value, metric)} percentage points"
+    number = _number(value, metric, rounding)
+    return number if metric.ratio else f"{number} percentage points"
 
 
 def bracketed(interval: Interval, metric: Metric) -> str:

@@ -59,8 +59,10 @@ def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
 def comparison_grid(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
     """The comparisons table for reading: a heading row, then its rows."""
     heading = ("metric", "track", "contenders", "verdict", "runs", "paired", "difference", "95 % interval")
-    tests = ("90 % interval", "margin", "p of a difference", "p of equivalence", "wins of the first")
-    return [(*heading, *tests), *(_comparison_cells(row) for row in comparisons.to_dict("records"))]
+    tests = ("90 % interval", "margin", "p of a difference (Holm)", "p of equivalence", "wins of the first")
+    chance = ("first better", "its 95 % interval", "runs to show it")
+    rows = comparisons.to_dict("records")
+    return [(*heading, *tests, *chance), *((*_comparison_cells(row), *_chance_cells(row)) for row in rows)]
 
 
 def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -122,13 +124,23 @@ def _comparison_cells(row: dict[Any, Any]) -> tuple[str, ...]:
 
     values = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in COMPARED}
     return (
-        *(row["metric"].replace("_", " "), row["track"], f"{row['a']} against {row['b']}", row["verdict"]),
+        row["metric"].replace("_", " ") + (" (primary)" if row["primary"] else ""),
+        *(row["track"], f"{row['a']} against {row['b']}", row["verdict"]),
         *(str(row["n"]), "yes" if row["paired"] else "no", told(values["difference"])),
         *(told(values[f"ci{level}_low"], values[f"ci{level}_high"]) for level in (95, 90)),
         told(values["margin"]),
         *(ABSENT if isnan(values[p]) else f"{values[p]:.2g}" for p in ("p_difference", "p_equivalence")),
         ABSENT if pd.isna(row["wins"]) else str(row["wins"]),
     )
+
+
+def _chance_cells(row: dict[Any, Any]) -> tuple[str, ...]:
+    """How probable it is that a run of the first comes out better."""
+    share, low, high = (row[f"win_share{end}"] for end in ("", "_low", "_high"))
+    if pd.isna(share):
+        return (ABSENT,) * 3
+    told = (f"{100 * share:.0f} %", f"[{100 * low:.0f}, {100 * high:.0f}]")
+    return (*told, ABSENT if pd.isna(row["win_runs_needed"]) else f"{row['win_runs_needed']:,}")
 
 
 def _runs(group: dict[Any, Any]) -> str:

@@ -1,6 +1,7 @@
 """Which contender wins: pair by pair, and run against run."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -72,6 +73,21 @@ def probability_of_improvement(
     better, worse = (a, b) if higher_is_better else (b, a)
     above = (better[:, np.newaxis] > worse).mean() + (better[:, np.newaxis] == worse).mean() / 2
     return Improvement(len(a) * len(b), float(above), _newcombe(float(above), len(a), len(b)))
+
+
+def noether_pairs(gamma: float, alpha: float = 0.05, beta: float = 0.05) -> int | None:
+    """About how many runs of each of two sides show that one is better with a probability of gamma, and not by chance.
+
+    N = ceil((z_alpha + z_beta)^2 / (6 (gamma - 1/2)^2)): of Mann and Whitney's test, one-sided at level alpha and with
+    power 1 - beta (Noether 1987, Sample size determination for some common nonparametric tests; Bouthillier et al. 2021
+    choose their 29 runs so). None at gamma = 1/2, which no number tells from chance. Raises ValueError unless all three
+    lie within 0 to 1, alpha and beta strictly.
+    """
+    if not (0 <= gamma <= 1 and 0 < alpha < 1 and 0 < beta < 1):
+        raise ValueError(f"Probabilities lie within 0 to 1, not at {gamma}, {alpha} and {beta}")
+    if abs(gamma - 1 / 2) < _NEARLY:
+        return None
+    return ceil((stats.norm.isf(alpha) + stats.norm.isf(beta)) ** 2 / (6 * (gamma - 1 / 2) ** 2))
 
 
 def _newcombe(share: float, runs_a: int, runs_b: int) -> Interval:

@@ -39,8 +39,8 @@ def compared(report: "Report") -> Section:
     if "matched" in plan.tracks and report.audit and report.audit.failed:
         told.append(
             "**not matched**: Each run was set up to start from the same weights and see the same batches, but the"
-            f" parity audit shows that {', '.join(sorted(report.audit.unmatched))} does not compute the same. Nothing"
-            " pairs."
+            f" parity audit does not show that {' and '.join(sorted(report.audit.unmatched))} computes what"
+            f" {plan.contenders[0]} does. With it nothing pairs."
         )
     elif "matched" in plan.tracks:
         told.append(

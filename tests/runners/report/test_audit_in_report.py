@@ -49,6 +49,19 @@ def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder,
     assert paired == {("keras", "torch"): True, ("keras", "torch:ddp:2"): False, ("torch", "torch:ddp:2"): False}
 
 
+def test_what_is_held_only_against_a_contender_that_does_not_hold_is_not_matched_either(study_folder, make_plan):
+    contenders = ("keras", "keras:mirrored:2", "torch", "torch:ddp:2")
+    folder, plan = study_folder(contenders), make_plan(contenders=contenders)
+    rows = [row for pair in audit.pairs(plan.contenders) for row in an_audit(*pair, fails=pair[1] == "torch").rows]
+    assert [(row.a, row.b) for row in rows[::2]] == [("keras", name) for name in contenders[1:3]] + [contenders[2:]]
+    audit.write(folder, an_audit(plan=plan).model_copy(update={"rows": tuple(rows)}))
+    report = assemble(folder)
+    assert report.audit.unmatched == {"torch", "torch:ddp:2"}
+    paired = report.comparisons.groupby(["a", "b"])["paired"].all()
+    assert [pair for pair, holds in paired.items() if holds] == [("keras", "keras:mirrored:2")]
+    assert "does not show that torch and torch:ddp:2 computes what keras does. With it nothing pairs." in render(report)
+
+
 def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     folder = study_folder(tracks=("matched", "native"))
     assert len(assemble(folder).defaults) == 5

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.comparisons import comparisons_table
+from runners.report.comparisons import any_differ, comparisons_table
+from runners.report.statistics import noether_pairs
 from runners.report.tables import runs_table
+from runners.report.wording import comparison_grid
 
 METRICS = ["test_accuracy", "test_loss", "train_seconds", "images_per_second", "total_seconds"]
 ACCURACIES = {
@@ -105,16 +107,107 @@ def test_a_time_is_compared_as_a_ratio(study):
     assert row["margin"] == 1.05
 
 
+def alone(values):
+    """The p value of paired ratios."""
+    return stats.ttest_rel(np.log(values["keras"]), np.log(values["torch"])).pvalue
+
+
+def holm_by_hand(p):
+    """The corrected p values of these, by name."""
+    corrected, at_least = {}, 0.0
+    for left, name in zip(range(len(p), 0, -1), sorted(p, key=p.get), strict=True):
+        at_least = max(at_least, min(1, left * p[name]))
+        corrected[name] = at_least
+    return corrected
+
+
 def test_only_the_secondary_p_values_are_holm_corrected(study):
     table = study()
-    raw = {"test_loss": LOSSES, "train_seconds": SECONDS, "images_per_second": SECONDS, "total_seconds": TOTALS}
-    p = {name: stats.ttest_rel(np.log(of_["keras"]), np.log(of_["torch"])).pvalue for name, of_ in raw.items()}
-    at_least = 0.0
-    for left, name in zip((4, 3, 2, 1), sorted(p, key=p.get), strict=True):
-        at_least = max(at_least, min(1, left * p[name]))
-        assert of(table, name)["p_difference"] == pytest.approx(at_least)
-    alone = stats.ttest_rel(ACCURACIES["keras"], ACCURACIES["torch"]).pvalue
-    assert of(table)["p_difference"] == pytest.approx(alone)
+    raw = {"test_loss": LOSSES, "train_seconds": SECONDS, "total_seconds": TOTALS}
+    for name, p in holm_by_hand({name: alone(values) for name, values in raw.items()}).items():
+        assert of(table, name)["p_difference"] == pytest.approx(p)
+    primary = stats.ttest_rel(ACCURACIES["keras"], ACCURACIES["torch"]).pvalue
+    assert of(table)["p_difference"] == pytest.approx(primary)
+
+
+def test_images_per_second_that_are_training_times_turned_over_are_no_second_test(study):
+    table = study()
+    assert of(table, "images_per_second")["p_difference"] == of(table, "train_seconds")["p_difference"]
+    longer = study(changed={("keras", 3): {"epochs": 3}})  # as early stopping has it
+    images = np.where(np.arange(8) == 3, 3, 2) * 60_000 - 128
+    speeds = {"keras": images / SECONDS["keras"], "torch": (2 * 60_000 - 128) / np.array(SECONDS["torch"])}
+    raw = {"test_loss": LOSSES, "train_seconds": SECONDS, "total_seconds": TOTALS, "images_per_second": speeds}
+    for name, p in holm_by_hand({name: alone(values) for name, values in raw.items()}).items():
+        assert of(longer, name)["p_difference"] == pytest.approx(p), name
+
+
+@pytest.fixture
+def slower(study):
+    """The comparisons where keras trains slower by so much (a log) at this t value, and all else is the same."""
+
+    def compared(by, t, **given):
+        shape = np.array([-1.5, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 1.5])
+        logs = by + shape / shape.std(ddof=1) * by / t * np.sqrt(8)
+        same = {"test_accuracy": 0.9, "test_loss": 0.3, "total_seconds": 60.0}
+        return study(
+            changed={
+                (name, seed): {**same, "train_seconds": 30.0 * (np.exp(logs[seed]) if name == "keras" else 1)}
+                for name in ("keras", "torch")
+                for seed in range(8)
+            },
+            **given,
+        )
+
+    return compared
+
+
+def test_a_secondary_difference_that_does_not_survive_the_correction_says_so(slower):
+    row = of(slower(0.06, t=2.72), "train_seconds")  # p = 0.03, and of three tests 0.09
+    assert (row["verdict"], row["p_difference"]) == ("different", pytest.approx(3 * stats.t.sf(2.72, 7) * 2))
+    assert row["sentence"].endswith(
+        "with a margin of 5 %; not significant after Holm's correction of the secondary metrics."
+    )
+    weak = of(slower(0.06, t=2.72, vary="init"), "train_seconds")["sentence"]
+    assert weak.endswith("of the secondary metrics (batch order of seed 0 in every run).")
+    smaller = of(slower(0.02, t=2.72), "train_seconds")
+    assert smaller["verdict"] == "equivalent"
+    caveat = "; the difference is not significant after Holm's correction of the secondary metrics."
+    assert smaller["sentence"].endswith(caveat)
+
+
+def test_what_survives_the_correction_and_what_tells_of_no_difference_says_nothing_of_it(slower):
+    for table in (slower(0.06, t=6.0), slower(0.06, t=1.5), slower(0.06, t=2.72, vary="nothing")):
+        assert not table["sentence"].str.contains("Holm").any()
+    assert of(slower(0.06, t=6.0), "train_seconds")["verdict"] == "different"
+
+
+def test_the_primary_metric_is_not_corrected_and_says_nothing_of_it(study):
+    gaps = 0.006 + np.array([-1.5, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 1.5]) * 0.006
+    ahead = {("keras", seed): {"test_accuracy": ACCURACIES["torch"][seed] + gaps[seed]} for seed in range(8)}
+    row = of(study(changed=ahead))
+    assert (row["verdict"], 0.01 < row["p_difference"] < 0.05) == ("different", True)
+    assert "Holm" not in row["sentence"]
+
+
+def judged(*rows):
+    """A comparisons table of these verdicts and p values of primary metrics."""
+    return pd.DataFrame([{"primary": True, "verdict": kind, "p_difference": p} for kind, p in rows])
+
+
+def test_contenders_differ_if_a_verdict_says_so_whose_p_value_holds_for_all_pairs_at_once():
+    assert any_differ(judged(("different", 0.04)))
+    assert any_differ(judged(("better", 0.0)))
+    assert not any_differ(judged(("different", 0.04), ("inconclusive", 0.5)))
+    assert any_differ(judged(("different", 0.024), ("inconclusive", 0.5)))
+    assert any_differ(judged(("different", 0.04), ("better", 0.02)))  # Holm's second step
+    assert any_differ(judged(("different", 0.04), ("descriptive", 0.5), ("descriptive", None)))  # which are no tests
+    assert not any_differ(judged(("equivalent", 0.001)))
+    assert not any_differ(judged(("descriptive", 0.001), ("descriptive", None)))
+    assert not any_differ(judged(("different", 0.001)).assign(primary=False))
+
+
+def test_one_contender_differs_from_nothing(study):
+    assert not any_differ(study(contenders=("keras",)))
 
 
 def test_a_correction_stays_within_its_pair_and_track(study, make_record, make_plan):
@@ -185,6 +278,10 @@ def test_a_run_that_never_reached_the_target_is_in_no_mean_and_lost(study):
     row = of(table, "seconds_to_accuracy")
     assert (row["n"], row["verdict"]) == (6, "descriptive")
     assert "never reached it: 1 run of keras and 2 runs of torch; among those that did, " in row["sentence"]
+    numbers_of_survivors = ["difference", "ci95_low", "ci95_high", "ci90_low", "ci90_high", "p_equivalence"]
+    assert row[[*numbers_of_survivors, "p_difference"]].isna().all()
+    without = study()  # in the family of the others it counts for nothing
+    assert table["p_difference"][:5].equals(without["p_difference"])
     all_reach = of(study(target_accuracy=0.88), "seconds_to_accuracy")
     beaten = study(
         target_accuracy=0.88,
@@ -217,6 +314,8 @@ def test_the_share_of_wins_has_its_exact_interval_and_unpaired_every_run_meets_e
     )
     u = stats.mannwhitneyu(ACCURACIES["keras"], ACCURACIES["torch"]).statistic
     assert free["win_share"] == pytest.approx(u / 64)
+    assert free["win_runs_needed"] == noether_pairs(u / 64)
+    assert pd.isna(row["win_runs_needed"])
     assert free["win_share_low"] < 0.5 < free["win_share"] < free["win_share_high"]
     failed = of(study(track="native", changed={("keras", 6): {"status": "failed"}}))
     assert failed["win_share"] == pytest.approx(
@@ -263,16 +362,41 @@ def test_the_margins_are_those_declared_in_the_plan(study):
     assert "margin of 0.4 percentage points" in of(strict)["sentence"]
 
 
-@pytest.mark.parametrize(
-    ("vary", "fixed"),
-    [("init", "batch order"), ("order", "initial weights"), ("nothing", "initial weights and batch order")],
-)
+@pytest.mark.parametrize(("vary", "fixed"), [("init", "batch order"), ("order", "initial weights")])
 def test_a_sentence_says_what_was_held_fixed_wherever_it_is_read(study, vary, fixed):
     over_seeds, of_one_draw = study(seeds=None), study(seeds=None, vary=vary)
     assert (over_seeds["would_change"] == of_one_draw["would_change"]).all()
     expected = [f"{told[:-1]} ({fixed} of seed 0 in every run)." for told in over_seeds["sentence"]]
     assert list(of_one_draw["sentence"]) == expected
     pd.testing.assert_frame_equal(of_one_draw.drop(columns="sentence"), over_seeds.drop(columns="sentence"))
+
+
+def test_where_nothing_varied_no_number_of_runs_gives_a_verdict(study):
+    over_seeds, of_one_draw = study(), study(vary="nothing")
+    assert set(of_one_draw["verdict"]) == {"descriptive"}
+    assert set(of_one_draw["would_change"]) == {"Runs of several draws would give one: --vary all, and another --out."}
+    told = of(of_one_draw)["sentence"]
+    assert told.startswith("Test accuracy: descriptive only, no verdict where all runs repeat one draw (8 runs each); ")
+    assert told.endswith(" on average (initial weights and batch order of seed 0 in every run).")
+    numbers = ["n", "paired", "difference", "ci95_low", "ci90_high", "p_difference", "p_equivalence", "wins"]
+    pd.testing.assert_frame_equal(of_one_draw[numbers], over_seeds[numbers])  # which describe those runs
+
+
+def test_the_table_for_reading_marks_the_primary_metric_and_has_every_interval(study):
+    for track, needed in (("matched", "-"), ("native", f"{of(study(track='native'))['win_runs_needed']:,}")):
+        table = study(track=track)
+        heading, first, second, *_ = comparison_grid(table)
+        row = of(table)
+        cells = dict(zip(heading, first, strict=True))
+        assert cells["metric"] == "test accuracy (primary)"
+        assert second[0] == "test loss"
+        assert cells["p of a difference (Holm)"] == f"{row['p_difference']:.2g}"
+        assert cells["wins of the first"] == ("6" if track == "matched" else "-")
+        assert cells["first better"] == f"{100 * row['win_share']:.0f} %"
+        assert cells["its 95 % interval"] == f"[{100 * row['win_share_low']:.0f}, {100 * row['win_share_high']:.0f}]"
+        assert cells["runs to show it"] == needed
+    (_, empty, *_) = comparison_grid(study({"keras": [], "torch": []}))
+    assert empty[-4:] == ("0", "-", "-", "-")
 
 
 def test_copies_pair_by_seed_as_contenders_do(make_record, make_plan):
@@ -289,4 +413,5 @@ def test_copies_pair_by_seed_as_contenders_do(make_record, make_plan):
 def test_the_sentence_names_the_contenders_and_the_verdict(study):
     row = of(study(), "total_seconds")
     assert row["verdict"] == "better"
-    assert row["sentence"].startswith("Total time: torch is better; keras is ")
+    assert row["sentence"].startswith("Total time: torch is better by ")
+    assert row["sentence"].endswith("beyond the margin of 5 %: keras is that much slower than torch.")

@@ -25,7 +25,8 @@ def table(make_record, make_plan):
             for (track, name), of_seeds in values.items()
             for seed, value in enumerate(of_seeds)
         ]
-        return defaults_table(runs_table(records), make_plan(contenders=contenders, tracks=tracks, **plan))
+        declared = make_plan(contenders=contenders, tracks=tracks, **plan)
+        return defaults_table(runs_table(records, declared.target_accuracy), declared)
 
     return of
 
@@ -180,3 +181,15 @@ def test_below_five_seeds_it_is_descriptive_only(table, n_matched, n_native, sai
 def test_wild_times_cost_no_report(table):
     found = table(four([1e-150, 1e150], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]), "train_seconds")
     assert of(found, "train_seconds")["ci95_high"] == math.inf
+
+
+def test_a_time_to_an_accuracy_that_a_run_never_reached_tells_nothing_of_the_defaults(table):
+    reached = four(*[[0.9] * 5] * 4)
+    missed = reached | {("native", "torch"): [0.9] * 4 + [0.5]}
+    assert "the defaults alone account for" in told(table(reached, target_accuracy=0.899), "seconds_to_accuracy")
+    row = of(table(missed, target_accuracy=0.899), "seconds_to_accuracy")
+    assert row["sentence"] == (
+        "Time to 89.9 % test accuracy: some runs never reached it; those that did are the faster ones, and tell "
+        "nothing of the defaults."
+    )
+    assert row[["matched", "native", "only_defaults", "ci95_low", "ci95_high"]].isna().all()

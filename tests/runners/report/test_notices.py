@@ -216,6 +216,46 @@ def test_a_training_time_far_from_its_group_s_is_named(clean, make_record):
     slow = make_record("torch", 4, train_seconds=60.0)
     (notice,) = notices(plan, [*records[:-1], slow], [])
     assert notice.startswith("Training time far from its group's (torch-matched-seed4): kept in the means; ")
+    late = make_record("torch", 4, total_seconds=60.0)
+    (notice,) = notices(plan, [*records[:-1], late], [])
+    assert notice == (
+        "Total time far from its group's (torch-matched-seed4): kept in the means; see what else its machine did, and "
+        "repeat into another --out."
+    )
+    assert len(notices(plan, [*records[:8], make_record("keras", 4, total_seconds=60.0), slow], [])) == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"test_accuracy": 0.1}, "Test accuracy"),
+        ({"test_loss": 9.0}, "Test loss"),
+        ({"test_accuracy": 0.1, "test_loss": 2.3}, "Test accuracy"),  # named once
+    ],
+)
+def test_a_result_far_from_its_group_s_is_named(make_record, make_plan, changed, named):
+    records = [make_record(name, seed) for seed in range(10) for name in ("keras", "torch")]
+    odd = make_record("torch", 9, **changed)
+    assert notices(make_plan(seeds=range(10)), [*records[:-1], odd], []) == [
+        f"{named} far from its group's (torch-matched-seed9): kept in the means; look at its learning curve; more "
+        "seeds would tell how rare it is."
+    ]
+    for lost in ({"status": "failed"}, {"epochs": ()}):
+        gone = odd.model_copy(update=lost)
+        assert not [
+            told for told in notices(make_plan(seeds=range(10)), [*records[:-1], gone], []) if "far from" in told
+        ]
+
+
+def test_where_nothing_varied_a_run_that_is_not_like_the_others_is_no_outlier(make_record, make_plan):
+    plan = make_plan(vary="nothing", seeds=range(10))
+    specs = [{name: getattr(spec, name) for name in RunSpec.model_fields} for spec in run_specs(plan)]
+    accuracies = [0.9] * 18 + [0.9001] * 2
+    records = [
+        make_record(**spec, test_accuracy=accuracy, test_loss=0.3)
+        for spec, accuracy in zip(specs, accuracies, strict=True)
+    ]
+    assert not [told for told in notices(plan, records, []) if "far from" in told]
 
 
 def test_a_time_is_unusual_only_among_its_own_contender_and_track(clean, make_record):

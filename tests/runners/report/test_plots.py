@@ -53,15 +53,18 @@ def accuracy_curves(records):
     return learning_curves(epochs_table(records), "test_accuracy")
 
 
-def the_metric(make_plan, name):
-    return next(metric for metric in declared_metrics(make_plan()) if metric.name == name)
-
-
 def drawn(make_plan, records, folder):
     plan, runs = make_plan(), runs_table(records)
     made = {"runs": runs, "epochs": epochs_table(records), "comparisons": comparisons_table(runs, plan)}
     what = {"study": SimpleNamespace(plan=plan), "records": records, "divergence": None}
     return draw_all(SimpleNamespace(folder=folder, scaling=scaling_table(runs, plan), **made, **what))
+
+
+def pairs(plan, records, name="test_accuracy", unmatched=()):
+    """The plots of pairs by seed, where these contenders fail the parity audit."""
+    runs = runs_table(records)
+    metric = next(metric for metric in declared_metrics(plan) if metric.name == name)
+    return paired_runs(runs, comparisons_table(runs, plan, unmatched), metric, "x (y)")
 
 
 def test_every_plot_is_there_as_png_svg_and_csv(everything):
@@ -283,7 +286,7 @@ def test_nothing_compared_has_no_forest(make_record, make_plan):
 
 def test_a_seed_s_runs_are_joined_and_a_seed_that_lacks_one_is_left_out(make_record, make_plan):
     records = [make_record(name, seed) for name in ("keras", "torch") for seed in range(4)][:-1]
-    plot = paired_runs(runs_table(records), the_metric(make_plan, "test_accuracy"), "test accuracy (fraction)")
+    (plot,) = pairs(make_plan(), records)
     (axes,) = plot.figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
     ends = [sorted(segment[:, 0]) for segment in axes.collections[0].get_segments()]
@@ -292,16 +295,53 @@ def test_a_seed_s_runs_are_joined_and_a_seed_that_lacks_one_is_left_out(make_rec
 
 
 def test_native_runs_and_a_contender_alone_have_no_pairs(make_record, make_plan):
-    metric = the_metric(make_plan, "test_accuracy")
     native = [make_record(name, seed, "native") for name in ("keras", "torch") for seed in range(2)]
-    assert paired_runs(runs_table(native), metric, "x (y)") is None
-    assert paired_runs(runs_table([make_record()]), metric, "x (y)") is None
+    assert pairs(make_plan(tracks=("native",)), native) == []
+    assert pairs(make_plan(contenders=("keras",)), [make_record()]) == []
+    assert pairs(make_plan(), [make_record()]) == []
+
+
+def test_contenders_that_comparisons_do_not_pair_are_in_no_pairs_plot(make_record, make_plan):
+    names = ("keras", "torch", "keras#2")
+    records = [make_record(name, seed) for name in names for seed in range(5)]
+    (plot,) = pairs(make_plan(contenders=names), records, unmatched=("torch",))
+    assert set(plot.data["contender"]) == {"keras", "keras#2"}
+    assert pairs(make_plan(), records, unmatched=("torch",)) == []
+
+
+def test_batches_of_each_size_pair_among_themselves(make_record, make_plan):
+    names = ("torch", "torch:ddp:2", "torch#2", "torch:ddp:2#2", "keras:mirrored:4")
+    records = [make_record(name, seed) for name in names for seed in range(5)]
+    plots = pairs(make_plan(contenders=names, scaling="weak"), records)
+    assert [plot.name for plot in plots] == ["pairs_test_accuracy", "pairs_test_accuracy_2"]
+    assert [set(plot.data["contender"]) for plot in plots] == [
+        {"torch", "torch#2"},
+        {"torch:ddp:2", "torch:ddp:2#2"},
+    ]
+
+
+@pytest.mark.parametrize("seeds", [3, SEEDS_AS_DOTS + 1])
+def test_a_seed_that_one_of_three_lacks_is_still_a_pair_of_the_others(make_record, make_plan, seeds):
+    names = ("keras", "torch", "torch#2")
+    records = [make_record(name, seed) for seed in range(seeds) for name in names][1:]  # keras has no seed 0
+    (plot,) = pairs(make_plan(contenders=names, seeds=range(seeds)), records)
+    if seeds > SEEDS_AS_DOTS:
+        assert plot.data.groupby("b")["pairs"].sum().to_dict() == {"torch": seeds - 1, "torch#2": seeds - 1}
+        return
+    (axes,) = plot.figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2"]
+    values = plot.data.groupby("seed")["test_accuracy"].agg(["min", "max"])
+    segments = axes.collections[0].get_segments()
+    assert [sorted(segment[:, 0]) for segment in segments] == [
+        pytest.approx(ends) for ends in values.to_numpy().tolist()
+    ]
+    assert plot.data["seed"].value_counts().to_dict() == {0: 2, 1: 3, 2: 3}
 
 
 def test_many_pairs_become_a_histogram_of_all_their_differences(make_record, make_plan):
     seeds = range(SEEDS_AS_DOTS + 1)
     records = [make_record(name, seed) for name in ("keras", "torch") for seed in seeds]
-    plot = paired_runs(runs_table(records), the_metric(make_plan, "train_seconds"), "x (y)")
+    (plot,) = pairs(make_plan(seeds=seeds), records, "train_seconds")
     assert plot.data["pairs"].sum() == len(seeds)
     assert plot.figure.axes[0].get_xlabel() == "difference within a seed (%)"
     assert "drawn as a histogram" in plot.caption

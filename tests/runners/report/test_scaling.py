@@ -9,7 +9,7 @@ from scipy import stats
 
 from runners.report.build import assemble, build
 from runners.report.plots import save
-from runners.report.scaling import scaling_grid, scaling_sentences, scaling_table
+from runners.report.scaling import NOTE, scaling_grid, scaling_sentences, scaling_table
 from runners.report.scaling_plot import scaling_plot, scaling_points
 from runners.report.screen import show
 from runners.report.tables import runs_table
@@ -63,7 +63,17 @@ def test_speed_up_and_efficiency_are_those_computed_by_hand(table, scaling, cont
     speedup, efficiency = by_hand(contender, 2 * 1280 - batch, 2 * 1280 - 64, replicas)
     assert [row[f"speedup{figure}"] for figure in FIGURES] == pytest.approx(list(speedup), rel=1e-12)
     assert [row[f"efficiency{figure}"] for figure in FIGURES] == pytest.approx(list(efficiency), rel=1e-12)
-    assert (row["baseline"], row["n_pairs"], row["global_batch_size"]) == ("torch", 5, batch)
+    assert (row["baseline"], row["paired"], row["n_compared"], row["global_batch_size"]) == ("torch", True, 5, batch)
+
+
+def test_in_native_an_equal_seed_number_pairs_nothing(table):
+    failed = {"torch-native-seed1": {"status": "failed"}, "torch-ddp-2-native-seed3": {"status": "oom"}}
+    row = table(tracks=("native",), changed=failed).set_index("contender").loc["torch:ddp:2"]
+    its, ours = (np.log(np.delete(SECONDS[name], seed)) for name, seed in (("torch", 1), ("torch:ddp:2", 3)))
+    interval = stats.ttest_ind(its, ours, equal_var=False).confidence_interval(0.95)
+    speedup = np.exp([its.mean() - ours.mean(), interval.low, interval.high])
+    assert [row[f"speedup{figure}"] for figure in FIGURES] == pytest.approx(list(speedup), rel=1e-12)
+    assert (row["paired"], row["n_compared"]) == (False, 4)
 
 
 def test_in_strong_scaling_the_speed_up_is_the_ratio_of_times(table):
@@ -98,7 +108,7 @@ def test_only_seeds_that_both_completed_are_pairs(table):
     row = rows.set_index("contender").loc["torch:ddp:2"]
     kept = [0, 2, 4]
     ratios = np.array(SECONDS["torch"])[kept] / np.array(SECONDS["torch:ddp:2"])[kept]
-    assert (row["n"], row["n_pairs"]) == (4, 3)
+    assert (row["n"], row["n_compared"]) == (4, 3)
     assert row["speedup"] == pytest.approx(stats.gmean(ratios), rel=1e-12)
 
 
@@ -116,6 +126,14 @@ def test_the_smallest_contender_is_the_baseline_whatever_the_order(table):
     assert rows.loc["torch:ddp:4", "efficiency"] == pytest.approx(rows.loc["torch:ddp:4", "speedup"] / 2)
     rows = table(("keras", "torch:ddp:1", "torch", "keras:mirrored:2"))
     assert rows["baseline"].tolist() == ["keras", "keras", "torch", "torch"]
+
+
+def test_a_strategy_of_one_replica_is_the_baseline_where_fit_would_be_another_loop(table):
+    rows = table(("keras", "keras:mirrored:2", "keras:mirrored:1")).set_index("contender")
+    assert set(rows["baseline"]) == {"keras:mirrored:1"}
+    assert rows.loc["keras:mirrored:1", "speedup"] == 1
+    assert not np.isnan(rows.loc["keras", "speedup_ci95_low"])
+    assert "against `keras` a speed-up holds the difference of the loops too" in NOTE
 
 
 def test_frameworks_without_a_strategy_have_no_rows(table):

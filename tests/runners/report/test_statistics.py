@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, chi2, mannwhitneyu, norm, t, ttest_1samp
+from scipy.stats import binom, binomtest, chi2, mannwhitneyu, norm, t, ttest_1samp
 
 from runners.report.statistics import (
     Comparison,
@@ -21,6 +21,7 @@ from runners.report.statistics import (
     half_width,
     holm,
     mean_interval,
+    noether_pairs,
     outliers,
     paired_comparison,
     pointwise_band,
@@ -87,6 +88,42 @@ def test_welch_equivalence_is_two_one_sided_tests(margin):
     assert found.p_equivalence == pytest.approx(tost_by_hand(-1.58, standard_error, 17.776474, margin), rel=1e-4)
     half = t.ppf(0.95, 17.776474) * standard_error
     assert found.ci90 == pytest.approx((-1.58 - half, -1.58 + half), rel=1e-5)
+
+
+# A clinical trial's first two measures, 15 patients a group (data `clinical` of R's package `equivalence`), with what
+# its function tost prints, as statsmodels' own tests keep it: p value and 90 % interval.
+FIRST_1 = [2.84, 2.51, 2.41, 2.95, 3.14, 3.79, 4.14, 3.85, 3.02, 3.45, 5.37, 3.81, 4.19, 3.16, 3.84]
+FIRST_2 = [2.60, 2.82, 2.18, 3.46, 4.01, 3.04, 3.47, 4.06, 2.91, 3.59, 4.51, 3.16, 3.86, 3.31, 3.02]
+SECOND_1 = [4.00, 3.26, 4.14, 3.42, 3.25, 4.34, 4.97, 4.31, 3.11, 3.41, 5.02, 4.21, 4.59, 5.30, 4.32]
+SECOND_2 = [3.76, 3.66, 3.65, 3.60, 3.48, 2.87, 3.24, 3.92, 3.99, 4.21, 4.21, 3.31, 3.61, 2.97, 2.73]
+
+
+@pytest.mark.parametrize(
+    ("compare", "a", "b", "p", "ci90"),
+    [
+        (paired_comparison, FIRST_1, FIRST_2, 0.003166881489265175, (-0.0744336620516462, 0.4037669953849797)),
+        (paired_comparison, SECOND_1, SECOND_2, 0.4412034046017588, (0.1261653305099018, 0.999168002823431)),
+        (welch_comparison, FIRST_1, FIRST_2, 0.04853083976236974, (-0.2666862980722534, 0.596019631405587)),
+        (welch_comparison, SECOND_1, SECOND_2, 0.4317936812594803, (0.194916250699966, 0.930417082633366)),
+    ],
+)
+def test_equivalence_is_r_s_tost(compare, a, b, p, ci90):
+    found = compare(a, b, margin=0.6)
+    assert found.p_equivalence == pytest.approx(p, rel=1e-9)
+    assert found.ci90 == pytest.approx(ci90, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("paired", "p", "ci90"),
+    [
+        (True, 0.0001664157928976468, (-0.02415225319362176, 0.1103969168386687)),
+        (False, 0.01047085593138891, (-0.0819851930203655, 0.1682298566654122)),
+    ],
+)
+def test_equivalence_of_a_ratio_is_r_s_tost_of_the_logs(paired, p, ci90):
+    found = ratio_comparison(FIRST_1, FIRST_2, 1.25, paired)
+    assert found.p_equivalence == pytest.approx(p, rel=1e-9)
+    assert found.ci90 == pytest.approx(tuple(map(math.exp, ci90)), rel=1e-9)
 
 
 @BOTH
@@ -422,7 +459,9 @@ def test_five_wins_of_five_are_not_yet_significant():
     found = wins([2, 3, 4, 5, 6], [1, 1, 1, 1, 1])
     assert (found.a, found.b, found.ties, found.share) == (5, 0, 0, 1.0)
     assert found.ci95 == pytest.approx((0.478, 1.0), abs=5e-4)
-    assert 2 * 0.5**5 == 0.0625  # the smallest two-sided p of a sign test: 0.5 is inside the interval
+    # Of five pairs no sign test says more, and 0.5 is inside the interval.
+    assert binomtest(found.a, found.a + found.b).pvalue == pytest.approx(0.0625)
+    assert found.ci95[0] < 0.5
 
 
 def test_wins_have_the_published_exact_interval():
@@ -720,6 +759,28 @@ def test_a_paired_improvement_is_the_share_of_wins_with_its_exact_interval():
     assert (lower.probability, lower.ci95) == (0.5 / 6, wins(b, a).ci95)
     with pytest.raises(ValueError, match="equal length"):
         probability_of_improvement([1, 2], [1], paired=True)
+
+
+@pytest.mark.parametrize(("gamma", "runs"), [(0.75, 29), (0.7, 46), (0.9, 12), (0.25, 29), (0.5, None), (1.0, 8)])
+def test_noether_s_numbers_of_runs_are_the_published_ones(gamma, runs):
+    assert noether_pairs(gamma, alpha=0.05, beta=0.05) == noether_pairs(gamma) == runs
+
+
+def test_noether_s_number_follows_its_levels_and_takes_nothing_but_probabilities():
+    # (1.644854 + 0.841621)^2 / (6 0.25^2) = 16.49, and (2.326348 + 0.841621)^2 / (6 0.25^2) = 26.76
+    assert (noether_pairs(0.75, beta=0.2), noether_pairs(0.75, alpha=0.01, beta=0.2)) == (17, 27)
+    assert noether_pairs(0.5 + 1e-16) is None
+    for bad in ((1.1, 0.05, 0.05), (math.nan, 0.05, 0.05), (0.75, 0.0, 0.05), (0.75, 0.05, 1.0)):
+        with pytest.raises(ValueError, match="Probabilities lie within 0 to 1"):
+            noether_pairs(*bad)
+
+
+@pytest.mark.parametrize("gamma", [0.7, 0.75])
+def test_so_many_runs_show_it_as_often_as_noether_says(gamma):
+    rng, runs = np.random.default_rng(13), noether_pairs(gamma)
+    a = rng.normal(norm.ppf(gamma) * math.sqrt(2), 1, (2_000, runs))
+    found = mannwhitneyu(a, rng.normal(0, 1, (2_000, runs)), alternative="greater", axis=1, method="asymptotic")
+    assert (found.pvalue < 0.05).mean() == pytest.approx(0.95, abs=0.02)
 
 
 def test_an_improvement_needs_runs_and_counts_failures_as_losses():

@@ -77,16 +77,20 @@ def test_better_in_accuracy():
 
 
 def test_better_in_time_is_the_faster_one():
-    sentence = "Training time: {} is better; {} is 22.0 % slower [18.0 %, 26.0 %], beyond the margin of 5 %."
+    sentence = (
+        "Training time: {0} is better by 22.0 % [18.0 %, 26.0 %], beyond the margin of 5 %: "
+        "{1} is that much slower than {0}."
+    )
     slower, faster = ratio(1.22, (1.18, 1.26)), ratio(1 / 1.22, (1 / 1.26, 1 / 1.18))
     assert told(slower, TRAINING) == ("better", sentence.format("PyTorch", "Keras"))
     assert told(faster, TRAINING) == ("better", sentence.format("Keras", "PyTorch"))
-    assert told(faster, TOTAL)[1].startswith("Total time: Keras is better")
+    assert told(faster, TOTAL)[1].startswith("Total time: Keras is better by 22.0 % [")
 
 
 def test_better_where_a_speed_or_an_error_is_compared():
     assert told(ratio(1.22, (1.18, 1.26)), SPEED)[1] == (
-        "Images per second: Keras is better; Keras is 22.0 % faster [18.0 %, 26.0 %], beyond the margin of 5 %."
+        "Images per second: Keras is better by 22.0 % [18.0 %, 26.0 %], beyond the margin of 5 %: "
+        "Keras is that much faster than PyTorch."
     )
     assert told(points(0.82, 0.21), ERROR)[1] == (
         "Test error: PyTorch is better by 0.82 percentage points [0.61, 1.03], beyond the margin of 0.5 "
@@ -136,7 +140,8 @@ def test_different():
 
 def test_a_loss_is_told_in_per_cent_of_itself():
     assert told(ratio(1.22, (1.18, 1.26)), LOSS)[1] == (
-        "Test loss: PyTorch is better; Keras is 22.0 % higher [18.0 %, 26.0 %], beyond the margin of 5 %."
+        "Test loss: PyTorch is better by 22.0 % [18.0 %, 26.0 %], beyond the margin of 5 %: "
+        "Keras is that much higher than PyTorch."
     )
 
 
@@ -166,13 +171,40 @@ def test_a_margin_just_within_what_would_change_the_verdict_leaves_it():
         )
 
 
+@pytest.mark.parametrize(
+    ("comparison", "metric", "change"),
+    [  # to the nearest digit it would be 0.62, 0.40, 18.3 % and 3.5 %, each a claim of more than is shown
+        (points(0.8263, 0.21), ACCURACY, "any margin below 0.61 percentage points."),
+        (points(0.1042, 0.45, half90=0.3), ACCURACY, "any margin above 0.41 percentage points."),
+        (ratio(1.22, (1.1826, 1.26)), TRAINING, "any margin below 18.2 %."),
+        (ratio(1.01, (0.98, 1.041), (0.985, 1.0352)), TRAINING, "any margin above 3.6 %."),
+    ],
+)
+def test_a_margin_that_would_change_a_verdict_is_never_overstated(comparison, metric, change):
+    assert verdict(comparison, "Keras", "PyTorch", metric).would_change == f"This holds for {change}"
+
+
+@pytest.mark.parametrize("comparison", [points(0.82, 0.21), points(0.1, 0.2, n=3), points(0.1, 0.45, half90=0.3)])
+def test_repetitions_of_one_draw_carry_no_verdict_however_many_they_are(comparison):
+    found = verdict(comparison, "Keras", "PyTorch", ACCURACY, one_draw=True)
+    assert found == Verdict(
+        "descriptive",
+        f"Test accuracy: descriptive only, no verdict where all runs repeat one draw ({comparison.n} runs each); "
+        f"Keras is {100 * comparison.difference:.2f} percentage points higher on average.",
+        "Runs of several draws would give one: --vary all, and another --out.",
+    )
+    nothing = verdict(paired_comparison([], [], 0.005), "Keras", "PyTorch", ACCURACY, one_draw=True)
+    assert nothing.sentence.endswith("no verdict where all runs repeat one draw (0 runs each).")
+
+
 def test_runs_that_never_reached_the_target_leave_no_verdict():
+    lower = "A target that every run reaches would give one: a lower --target-accuracy, or more --epochs."
     fast, nothing = ratio(1.22, (1.18, 1.26)), ratio_comparison([], [], 1.05, paired=True)
     opening = (
         "Time to accuracy: descriptive only, no verdict where runs never reached it: 1 run of Keras and 0 runs of "
     )
     among = "PyTorch; among those that did, Keras is 22.0 % slower on average."
-    assert verdict(fast, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)) == Verdict("descriptive", opening + among)
+    assert verdict(fast, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)) == Verdict("descriptive", opening + among, lower)
     assert verdict(nothing, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)).sentence == f"{opening}PyTorch."
     assert told(fast, TIME_TO_ACCURACY)[0] == verdict(fast, "K", "P", TIME_TO_ACCURACY, (0, 0)).kind == "better"
 

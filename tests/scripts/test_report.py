@@ -1,0 +1,35 @@
+"""scripts/report.py on made-up records: what goes to which stream, and the exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.runners.report.conftest import make_stub_study
+from tests.scripts.processes import run_script
+
+
+@pytest.mark.parametrize(("gap", "differs"), [(0.02, True), (0.0, False)])
+def test_verdicts_as_json_and_as_an_exit_code(tmp_path: Path, gap: float, differs: bool) -> None:
+    accuracies = {"keras": 0.88 + gap, "torch": 0.88}
+    changed = {
+        f"{name}-matched-seed{seed}": {"test_accuracy": accuracy + 0.0001 * seed * (name == "keras")}
+        for name, accuracy in accuracies.items()
+        for seed in range(5)
+    }
+    folder = make_stub_study(tmp_path, changed=changed)
+    asked = run_script("report", folder, "--json", "--fail-if-different")
+    assert asked.returncode == int(differs)
+    document = json.loads(asked.stdout)  # nothing else is there
+    assert document["differs"] is differs
+    assert document["comparisons"][0]["short"] in asked.stderr
+    assert str(folder / "report.html") in asked.stderr.replace("\n", "")
+    told = run_script("report", folder)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert document["comparisons"][0]["short"] in told.stdout
+
+
+def test_without_a_study_no_document_is_printed(tmp_path: Path) -> None:
+    done = run_script("report", tmp_path, "--json", "--fail-if-different")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
