@@ -4,20 +4,50 @@ Standard deviations are of the size that real studies have, in accuracy: a seed 
 together, and each of them by 0.15 points alone.
 """
 
+import itertools
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from runners.report.statistics import simultaneous_band
-from runners.report.verdict import METRICS, compare, verdict
+from runners.report.comparisons import any_differ
+from runners.report.statistics import Comparison, simultaneous_band
+from runners.report.verdict import DIFFERENT, METRICS, compare, verdict
 
 STUDIES = 2_000
-BANDS = 500
+BANDS = 2_000
 ACCURACY, *_, TOTAL = METRICS
 SHARED, ALONE = 0.002, 0.0015
 # Of 2,000 studies the share found strays so far from the true one in one case of a thousand.
 STRAY = 3.1 * np.sqrt(0.05 * 0.95 / STUDIES)
+
+
+def all_at_once(metric, a, b, paired):
+    """What `compare` makes of each study, rows of a and b, by one call of SciPy for all of them."""
+    x, y = (np.log(a), np.log(b)) if metric.ratio else (a, b)
+    test = stats.ttest_rel(x, y, axis=1) if paired else stats.ttest_ind(x, y, axis=1, equal_var=False)
+    back = np.exp if metric.ratio else np.asarray
+    differences = back(x.mean(axis=1) - y.mean(axis=1))
+    ci95, ci90 = (back(np.transpose(test.confidence_interval(level))) for level in (0.95, 0.9))
+    n, margin = a.shape[1], metric.margin
+    return [
+        Comparison(n, n, n, d, tuple(wide), tuple(narrow), p, None, margin, paired, None, metric.ratio)
+        for d, wide, narrow, p in zip(differences, ci95, ci90, test.pvalue, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, TOTAL], ids=["accuracy", "time"])
+@pytest.mark.parametrize("paired", [True, False], ids=["matched", "native"])
+def test_all_studies_at_once_are_what_each_is_alone(metric, paired):
+    a, b = np.random.default_rng(1).normal(0.9, 0.01, (2, 30, 6))
+    for found, one, other in zip(all_at_once(metric, a, b, paired), a, b, strict=True):
+        alone = compare(metric, one, other, paired=paired)
+        assert (found.difference, *found.ci95, *found.ci90, found.p_difference) == pytest.approx(
+            (alone.difference, *alone.ci95, *alone.ci90, alone.p_difference), rel=1e-9, abs=1e-12
+        )
+        assert verdict(found, "A", "B", metric) == verdict(alone, "A", "B", metric)
 
 
 def kinds(difference, n, paired, metric=ACCURACY, alone=(ALONE, ALONE), seed=0):
@@ -26,14 +56,11 @@ def kinds(difference, n, paired, metric=ACCURACY, alone=(ALONE, ALONE), seed=0):
     shared = rng.normal(0, SHARED, (STUDIES, n)) if paired else np.zeros((STUDIES, n))
     a, b = (shared + rng.normal(0, spread, (STUDIES, n)) for spread in alone)
     a, b = (np.exp(a + difference), np.exp(b)) if metric.ratio else (0.9 + difference + a, 0.9 + b)
-    found = Counter(
-        verdict(compare(metric, one, other, paired=paired), "A", "B", metric).kind
-        for one, other in zip(a, b, strict=True)
-    )
+    found = Counter(verdict(each, "A", "B", metric).kind for each in all_at_once(metric, a, b, paired))
     return {kind: times / STUDIES for kind, times in found.items()}
 
 
-@pytest.mark.parametrize("n", [5, 10])
+@pytest.mark.parametrize("n", [5, 8, 10])
 @pytest.mark.parametrize("paired", [True, False], ids=["matched", "native"])
 class TestNullStudies:
     def test_where_nothing_differs_neither_better_nor_different_is_said_more_often_than_one_in_twenty(self, n, paired):
@@ -61,7 +88,22 @@ def test_unequal_spreads_in_native_keep_the_rates():
     assert found.get("better", 0) <= 0.025 + STRAY
 
 
-@pytest.mark.parametrize("runs", [5, 10, 30])
+@pytest.mark.parametrize("n", [5, 10])
+def test_of_studies_of_four_that_do_not_differ_one_in_twenty_at_most_is_told_as_different(n):
+    shared, alone = np.random.default_rng([6, n]).normal(0, 0.005, (2, 4, STUDIES, n))
+    contenders = 0.9 + shared[0] + alone
+    pairs = [all_at_once(ACCURACY, a, b, paired=True) for a, b in itertools.combinations(contenders, 2)]
+    uncorrected = corrected = 0
+    for study in zip(*pairs, strict=True):
+        rows = [(verdict(each, "A", "B", ACCURACY).kind, each.p_difference) for each in study]
+        uncorrected += any(kind in DIFFERENT for kind, _ in rows)
+        corrected += any_differ(pd.DataFrame(rows, columns=["verdict", "p_difference"]).assign(primary=True))
+    print(f"n = {n}: {uncorrected / STUDIES:.4f} uncorrected, {corrected / STUDIES:.4f} corrected")
+    assert uncorrected / STUDIES > 0.1  # six pairs, so that there was something to get wrong
+    assert 0.01 < corrected / STUDIES <= 0.05 + STRAY
+
+
+@pytest.mark.parametrize("runs", [5, 8, 10, 30])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_the_simultaneous_band_has_the_whole_true_curve_inside_as_often_as_it_says(runs, correlation):
     rng, epochs = np.random.default_rng([5, runs]), 13
