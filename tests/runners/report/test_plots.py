@@ -147,7 +147,7 @@ def test_one_run_of_one_epoch_is_drawn(make_record, make_plan, tmp_path):
 
 def test_without_a_completed_run_nothing_is_drawn(make_plan, tmp_path):
     assert drawn(make_plan, [], tmp_path) == []
-    assert list((tmp_path / "plots").iterdir()) == []
+    assert list((tmp_path / "plots").glob("*")) == []
 
 
 def test_below_eight_runs_each_is_drawn_with_their_mean_and_no_band(make_record):
