@@ -24,7 +24,8 @@ EPOCHS = (
 )
 COMPARISONS = (
     "metric, a, b, track, n, paired, difference, ci95_low, ci95_high, ci90_low, ci90_high, margin, p_difference, "
-    "p_equivalence, wins, verdict, sentence, primary, win_share, win_share_low, win_share_high, would_change, win_runs_needed"
+    "p_equivalence, wins, verdict, sentence, primary, win_share, win_share_low, win_share_high, would_change, "
+    "win_runs_needed"
 )
 AGREEMENT = "track, a, b, what, n, mean, sd, low, high"
 DEFAULTS = "metric, a, b, matched, native, only_defaults, ci95_low, ci95_high, n_matched, n_native, sentence"
