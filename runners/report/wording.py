@@ -47,7 +47,7 @@ def summary_grid(summary: pd.DataFrame) -> list[tuple[str, ...]]:
     rows = [(label, *(_mean_and_sd(group, column, digits) for group in groups)) for label, column, digits in MEANS]
     errors = (number(group["test_accuracy_sampling_error"], 4) for group in groups)
     accuracy, *others = rows
-    return [heading, runs, accuracy, ("its standard error from the choice of test images", *errors), *others]
+    return [heading, runs, accuracy, ("its test-sampling error", *errors), *others]
 
 
 def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:

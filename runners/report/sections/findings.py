@@ -65,7 +65,8 @@ def summary(report: "Report") -> Section:
     """Means and SDs."""
     caption = "Mean ± standard deviation over the runs that completed, by contender and track"
     notes = [
-        "**Standard deviation** (SD): how far single runs lie from their mean, not how sure the mean is.",
+        "**Standard deviation** (SD): how far single runs lie from their mean, not how sure the mean is."
+        " **Test-sampling error**: the standard error that any accuracy has from the choice of the test images.",
         "**Losses** are means over images (cross-entropy, in nats), after the last epoch; train loss is over the"
         " images as they were seen during it. **Accuracy** is the fraction of the test images whose class is"
         " predicted right.",

@@ -169,7 +169,7 @@ def test_beside_the_mean_accuracy_stands_what_the_choice_of_test_images_leaves_o
     summary = summary_table(runs_table([*records, make_record("torch", status="failed")]))
     assert summary["test_accuracy_sampling_error"][0] == pytest.approx(0.0030)
     assert np.isnan(summary["test_accuracy_sampling_error"][1])
-    assert summary_grid(summary)[3] == ("its standard error from the choice of test images", "0.0030", "-")
+    assert summary_grid(summary)[3] == ("its test-sampling error", "0.0030", "-")
 
 
 def test_one_run_has_a_mean_and_neither_spread_nor_interval(make_record):
