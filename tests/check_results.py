@@ -31,6 +31,7 @@ def main() -> None:
         assert pair["init_sha256"].nunique() == pair["order_sha256"].nunique() == 1
         assert np.ptp(pair["test_accuracy"]) < 0.05
     labels = load().test_labels
+    np.testing.assert_array_equal(store.read_labels(folder), labels)
     for run_id, accuracy in runs[["run_id", "test_accuracy"]].itertuples(index=False):
         predictions = np.load(folder / "predictions" / f"{run_id}.npy", allow_pickle=False)
         assert abs((predictions == labels).mean() - accuracy) < 1e-6

@@ -105,6 +105,7 @@ def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, ch
     plan = _plan(contenders=contenders, seeds=seeds, **settings)
     audit.write(folder, an_audit(plan=plan))
     hashes = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
+    store.save_labels(folder, np.arange(10_000, dtype=np.uint8) % 10)
     store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **hashes))
     for spec in run_specs(plan):
         if spec.run_id not in left_out:
