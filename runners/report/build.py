@@ -97,7 +97,7 @@ def assemble(folder: Path) -> Report:
         comparisons,
         audit,
         divergence.read(folder),
-        agreement_table(study.plan, records, predictions),
+        agreement_table(study.plan, records, predictions, store.read_labels(folder)),
         defaults_table(runs, study.plan, unmatched),
         variance_table({study.plan.vary: runs}),
         scaling_table(runs, study.plan),

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from runners.report import divergence
-from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
+from runners.report.agreement import MCNEMAR_NOTE, SEEDS_FOR_ALL_PAIRS, agreement_sentences, mcnemar_sentences
 from runners.report.method import COMPARISON_NOTES
 from runners.report.plots import Plot
 from runners.report.scaling import NOTE, scaling_grid, scaling_sentences
@@ -141,7 +141,8 @@ def agreement(report: "Report") -> Section:
     grid, title = agreement_grid(report.agreements), "Do they predict the same?"
     if len(grid) == 1:
         return Section("agreement", title, ["No two runs to compare."])
-    told = [f"**{track}**: {sentence}" for track, sentence in agreement_sentences(report.agreements)]
+    sentences = [*agreement_sentences(report.agreements), *mcnemar_sentences(report.agreements)]
+    told = [f"**{track}**: {sentence}" for track, sentence in sentences]
     note = (
         "The share of the 10,000 test images for which two runs predict the same class after their last epoch, be it"
         " the right one or not. Two contenders give one value a seed; a contender gives one for every two of its"
@@ -151,7 +152,7 @@ def agreement(report: "Report") -> Section:
         " and not as a test."
     )
     table = Table("On how many test images two runs predict the same class", grid, 3, "agreement")
-    return Section("agreement", title, told, [table], notes=[note])
+    return Section("agreement", title, told, [table], notes=[note, MCNEMAR_NOTE])
 
 
 def _plots(report: "Report", *beginnings: str) -> list[Plot]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runners.report import wording
-from runners.report.agreement import agreement_sentences
+from runners.report.agreement import agreement_sentences, mcnemar_sentences
 from runners.report.build import assemble, build
 from runners.report.page import render
 from runners.report.sections import sections
@@ -198,8 +198,11 @@ def test_the_means_are_those_of_the_summary(everything, page):
 
 def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
     table = source[source.index('<h2 id="agreement">') : source.index('<h2 id="audit">')]
-    for track, sentence in agreement_sentences(everything.agreements):
-        assert f"{track} : {sentence}" in page.text
+    assert len(mcnemar_sentences(everything.agreements)) == 2
+    for say in (agreement_sentences, mcnemar_sentences):
+        for track, sentence in say(everything.agreements):
+            assert f"{track} : {sentence}" in page.text
+    assert "It judges these two trained networks, not two ways of training them" in page.text
     rows = re.findall(
         r"<tr><th scope=\"row\">(\w+)</th><td>([\w ]+)</td><td>([\w ,]+)</td><td class=\"n\">(\d+)</td>", table
     )

@@ -27,7 +27,7 @@ COMPARISONS = (
     "p_equivalence, wins, verdict, sentence, primary, win_share, win_share_low, win_share_high, would_change, "
     "win_runs_needed"
 )
-AGREEMENT = "track, a, b, what, n, mean, sd, low, high"
+AGREEMENT = "track, a, b, what, n, mean, sd, low, high, p_mcnemar_median, p_mcnemar_holm, n_mcnemar_below_05"
 DEFAULTS = "metric, a, b, matched, native, only_defaults, ci95_low, ci95_high, n_matched, n_native, sentence"
 VARIANCE = "vary, contender, track, metric, n, failed, diverged, oom, mean, sd, sd_ci95_low, sd_ci95_high"
 PROMISED = {
