@@ -21,7 +21,7 @@ SIZE = ("--limit-train", 1280, "--epochs", 2)
 SMALL = (*SIZE, "--address", "local")
 # Long enough to be interrupted.
 LONG = ("--address", "local", "--limit-train", 6400, "--epochs", 4, "--seeds", 2)
-TABLES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance")
+TABLES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance", "wrong_winner")
 NOT_REPRODUCIBLE = "seconds|per_second|attempts"
 
 

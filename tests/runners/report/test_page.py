@@ -14,8 +14,10 @@ from runners.report import wording
 from runners.report.agreement import agreement_sentences, mcnemar_sentences
 from runners.report.build import assemble, build
 from runners.report.page import render
+from runners.report.precision import precision_grid
 from runners.report.sections import sections
 from runners.report.wording import agreement_grid
+from runners.report.wrong_winner import wrong_winner_grid
 from tests.runners.report.conftest import make_stub_study
 
 VOID = {"meta", "img", "br"}
@@ -183,6 +185,19 @@ def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everythin
     assert "once for each of --vary all, init, order and nothing" in section
     assert "scripts/seed_variance.py" in section
     assert "exactly 0" not in section
+
+
+def test_how_sure_a_mean_is_and_how_often_one_run_misleads_is_shown(everything, source):
+    section = source[source.index('<h2 id="variance">') : source.index('<h2 id="defaults">')]
+    for grid in (precision_grid(everything.variance), wrong_winner_grid(everything.wrong_winner)):
+        assert len(grid) > 2
+        for cells in grid[1:]:
+            found = "".join(f"<t[dh][^>]*>{re.escape(cell)}</t[dh]>\\s*" for cell in cells)
+            assert re.search(found, section), cells
+
+
+def test_one_contender_alone_has_no_wrong_winner(study_folder):
+    assert "wrong winner" not in render(assemble(study_folder(("keras",), [0, 1])))
 
 
 def test_counts_of_runs_stand_beside_the_means(page):
