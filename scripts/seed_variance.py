@@ -14,6 +14,7 @@ from lenet.data import FashionMnist, load
 from lenet.errors import BadInput
 from runners import pilot, store
 from runners.report.build import build
+from runners.report.gallery import draw_variance
 from runners.report.precision import beyond_images_sentences, precision_sentences
 from runners.report.screen import show_variance
 from runners.report.tables import runs_table, write
@@ -26,7 +27,7 @@ from scripts import cli
 
 def seed_variance(
     results: Annotated[list[Path], typer.Argument(help="--out folders of scripts/compare.py, one for each --vary")],
-    out: Annotated[Path | None, typer.Option(help="where the tables go [default: the first of RESULTS]")] = None,
+    out: Annotated[Path | None, typer.Option(help="where tables and plots go [default: the first of RESULTS]")] = None,
     until_half_width: Annotated[
         float | None,
         typer.Option(
@@ -41,7 +42,7 @@ def seed_variance(
     """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
 
     The folders must hold studies alike in all but --vary and --seeds. Needs no framework and no Ray, unless seeds are
-    to be added. The tables are variance and wrong_winner.
+    to be added. Besides the tables variance and wrong_winner it draws both plots of the first.
     """
     with cli.exit_codes():
         if until_half_width is not None and not until_half_width > 0:
@@ -59,6 +60,7 @@ def seed_variance(
         with cli.holding(folder, console):
             write(variance, folder / "tables", "variance")
             write(wrong_winner, folder / "tables", "wrong_winner")
+            drawn = draw_variance(variance, folder)
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
         show_variance(variance, console)
@@ -67,6 +69,8 @@ def seed_variance(
             console.print(f"[{SOURCES[vary]}] {sentence}", markup=False, highlight=False)
         if until_half_width is not None:
             show_reached(results[0], sources, console)
+        for plot in drawn:
+            console.print(f"{folder / 'plots' / plot.name}.png", markup=False, highlight=False)
         console.print(f"{folder / 'tables' / 'variance.csv'}", markup=False, highlight=False)
 
 

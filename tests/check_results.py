@@ -38,7 +38,7 @@ def main() -> None:
     # An epoch over all the images takes LeNet-5 well past 75 %; chance is 10 %.
     assert runs["test_accuracy"].min() > 0.75
     page = (folder / "report.html").read_text()
-    assert page.count("<figure>") == 11
+    assert page.count("<figure>") == 14
     assert study.command in page
     print(f"{folder}: {len(records)} runs read back and checked")
 

@@ -92,6 +92,13 @@ def test_folders_are_put_side_by_side_and_written_into_the_first(studies: tuple[
     assert (
         of_accuracy.query("vary == 'nothing'")[["half_width", "distribution_variance", "distribution_sd"]] == 0
     ).all(axis=None)
+    drawn = pd.read_csv(first / "plots" / "variance.csv")
+    assert list(drawn["sd"]) == pytest.approx(
+        [row.sd * (100 if "acc" in row.metric else 1) for row in table.itertuples()]
+    )
+    for name in ("variance", "variance_half_width"):
+        assert f"{first / 'plots' / name}.png" in done.stdout.splitlines()
+        assert (first / "plots" / f"{name}.svg").exists()
 
 
 def test_copies_that_draw_the_same_have_no_wrong_winner(studies: tuple[Path, Path], tmp_path: Path) -> None:
@@ -154,6 +161,7 @@ def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: 
     row = pd.read_csv(tmp_path / "tables" / "variance.csv").iloc[0]
     assert (row["n"], row["runs_for_wanted"], row["wanted_half_width"]) == (7, 7, pytest.approx(wanted))
     assert row["half_width"] == pytest.approx(stats.t.ppf(0.975, 4) * accuracies.std() / np.sqrt(7))
+    assert "asked for" in set(pd.read_csv(tmp_path / "plots" / "variance_half_width.csv")["what"])
     again = run_script("seed_variance", *arguments)
     assert (again.returncode, again.stderr) == (0, "")
     assert "to do" not in again.stdout

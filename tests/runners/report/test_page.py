@@ -187,13 +187,15 @@ def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everythin
     assert "exactly 0" not in section
 
 
-def test_how_sure_a_mean_is_and_how_often_one_run_misleads_is_shown(everything, source):
+def test_how_sure_a_mean_is_and_how_often_one_run_misleads_is_shown_with_the_plots_of_variance(everything, source):
     section = source[source.index('<h2 id="variance">') : source.index('<h2 id="defaults">')]
     for grid in (precision_grid(everything.variance), wrong_winner_grid(everything.wrong_winner)):
         assert len(grid) > 2
         for cells in grid[1:]:
             found = "".join(f"<t[dh][^>]*>{re.escape(cell)}</t[dh]>\\s*" for cell in cells)
             assert re.search(found, section), cells
+    shown = [plot for plot in everything.plots if f'alt="{plot.alt}"' in html.unescape(section)]
+    assert [plot.name for plot in shown] == ["variance", "variance_half_width"]
 
 
 def test_one_contender_alone_has_no_wrong_winner(study_folder):
