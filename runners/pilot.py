@@ -35,8 +35,8 @@ def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_
     contender that lacks the most completed runs decides; runs of the pilot that did not complete come on top. Raises
     BadInput for a pilot too small, or if the folder was extended to another half-width already.
     """
-    if (folder / FILE).exists():
-        known = decided(folder)
+    known = kept(folder)
+    if known:
         if known.half_width != half_width:
             raise BadInput(
                 f"{folder} goes by its pilot to a half-width of {known.half_width:g}; to decide again after looking "
@@ -54,9 +54,14 @@ def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_
     return now
 
 
+def kept(folder: Path) -> Pilot | None:
+    """What the folder's pilot decided, or None if it has none; raises BadInput for a damaged one."""
+    return read_kept(folder / FILE, Pilot, "delete it only if no run was added since")
+
+
 def decided(folder: Path) -> Pilot:
     """What the folder's pilot decided; raises BadInput if it has none, or a damaged one."""
-    known = read_kept(folder / FILE, Pilot, "delete it only if no run was added since")
+    known = kept(folder)
     if known is None:
         raise BadInput(f"{folder} has no {FILE}: scripts/seed_variance.py --until-half-width makes it")
     return known

@@ -25,6 +25,7 @@ from runners.spec import RunSpec
 from runners.study import Plan, Study, run_specs
 
 STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "checkpoints"
+LABELS = "labels.npy"  # beside the predictions
 Kept = TypeVar("Kept", bound=BaseModel)
 _LOCK, _HOLDER = ".lock", ".holder.json"
 
@@ -118,9 +119,7 @@ def save_result(folder: Path, result: RunResult) -> None:
     """Write a run's files, its record last: a run without a record was not done."""
     run_id, framework = result.record.run_id, result.record.spec.contender.framework
     if result.predictions is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, result.predictions)
-        write_atomically(folder / PREDICTIONS / f"{run_id}.npy", buffer.getvalue())
+        write_atomically(folder / PREDICTIONS / f"{run_id}.npy", _as_npy(result.predictions))
     if result.checkpoint is not None:
         write_atomically(checkpoint_path(folder, run_id, framework), result.checkpoint)
     write_atomically(folder / RUNS / f"{run_id}.json", result.record.model_dump_json(indent=2).encode())
@@ -163,6 +162,23 @@ def read_predictions(folder: Path, run_ids: Iterable[str]) -> tuple[dict[str, np
         except Exception as error:  # a damaged header fails in any of the ways in which Python source can
             unreadable.append(Unreadable(path, f"damaged: {textwrap.shorten(str(error), 120)}"))
     return found, unreadable
+
+
+def save_labels(folder: Path, labels: np.ndarray) -> None:
+    """Keep the true class of each test image, uint8 (10000,): what tells from predictions which were right."""
+    write_atomically(folder / PREDICTIONS / LABELS, _as_npy(labels))
+
+
+def read_labels(folder: Path) -> np.ndarray | None:
+    """The true class of each test image, uint8 (10000,); None if the folder holds none, or a damaged file."""
+    found, _ = read_predictions(folder, [Path(LABELS).stem])
+    return next(iter(found.values()), None)
+
+
+def _as_npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def _predictions(path: Path) -> np.ndarray:

@@ -173,6 +173,7 @@ def do_missing_runs(
                 preflight(need)
             study = settled(versions_on_nodes(frameworks, needs, environments, tell))
             store.write_study(out, study)
+            store.save_labels(out, data.test_labels)
             if any(spec.track == "matched" for spec in specs):
                 each = partial(call_each, environments=environments, patience_seconds=may.patience_seconds)
                 audit_once(out, study, data, console, may, each)

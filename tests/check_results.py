@@ -31,13 +31,14 @@ def main() -> None:
         assert pair["init_sha256"].nunique() == pair["order_sha256"].nunique() == 1
         assert np.ptp(pair["test_accuracy"]) < 0.05
     labels = load().test_labels
+    np.testing.assert_array_equal(store.read_labels(folder), labels)
     for run_id, accuracy in runs[["run_id", "test_accuracy"]].itertuples(index=False):
         predictions = np.load(folder / "predictions" / f"{run_id}.npy", allow_pickle=False)
         assert abs((predictions == labels).mean() - accuracy) < 1e-6
     # An epoch over all the images takes LeNet-5 well past 75 %; chance is 10 %.
     assert runs["test_accuracy"].min() > 0.75
     page = (folder / "report.html").read_text()
-    assert page.count("<figure>") == 11
+    assert page.count("<figure>") == 14
     assert study.command in page
     print(f"{folder}: {len(records)} runs read back and checked")
 

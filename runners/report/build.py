@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from runners import audit as parity
-from runners import divergence, store
+from runners import divergence, pilot, store
 from runners.audit import Audit
 from runners.divergence import Divergence
 from runners.record import RunRecord
@@ -21,7 +21,8 @@ from runners.report.headline import Answer, answers
 from runners.report.notices import audit_notices, notices
 from runners.report.plots import Plot
 from runners.report.scaling import scaling_table
-from runners.report.variance import variance_table
+from runners.report.variance import Source, variance_table
+from runners.report.wrong_winner import wrong_winner_table
 from runners.study import Study
 
 
@@ -42,6 +43,7 @@ class Report:
     agreements: pd.DataFrame
     defaults: pd.DataFrame
     variance: pd.DataFrame
+    wrong_winner: pd.DataFrame
     scaling: pd.DataFrame
     control: tuple[str, ...]
     notices: tuple[str, ...]
@@ -84,6 +86,8 @@ def assemble(folder: Path) -> Report:
     audit = found if found and found.is_of(study) else None
     unmatched = audit.unmatched if audit else frozenset()
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
+    labels = store.read_labels(folder)
+    sources = {study.plan.vary: Source(runs, predictions, labels, pilot.kept(folder))}
     comparisons = comparisons_table(runs, study.plan, unmatched)
     weaknesses = notices(study.plan, records, unreadable, unpredicted, unmatched)
     return Report(
@@ -97,9 +101,10 @@ def assemble(folder: Path) -> Report:
         comparisons,
         audit,
         divergence.read(folder),
-        agreement_table(study.plan, records, predictions),
+        agreement_table(study.plan, records, predictions, labels),
         defaults_table(runs, study.plan, unmatched),
-        variance_table({study.plan.vary: runs}),
+        variance_table(sources),
+        wrong_winner_table(sources),
         scaling_table(runs, study.plan),
         tuple(control_sentences(comparisons)),
         tuple(audit_notices(folder, study.plan, records, audit) + weaknesses),
@@ -117,6 +122,7 @@ def _tables(report: Report) -> dict[str, pd.DataFrame]:
         "agreement": report.agreements,
         "defaults": report.defaults,
         "variance": report.variance,
+        "wrong_winner": report.wrong_winner,
     }
     if len(report.scaling):
         made["scaling"] = report.scaling

@@ -1,9 +1,11 @@
 """Every plot of a study, in the order in which the page shows them. A new plot is a line here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import pandas as pd
 
 from runners.report.comparisons import declared_metrics
 from runners.report.contrasts import forest, paired_runs
@@ -14,6 +16,7 @@ from runners.report.scaling_plot import scaling_plot
 from runners.report.spreads import MEASURES, distribution
 from runners.report.stages import split_clock
 from runners.report.tables import clocks_table
+from runners.report.variance_plots import half_width_plot, variance_plot
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -24,13 +27,21 @@ def draw_all(report: "Report") -> list[Plot]:
 
     Once all are there others go from plots/: none may outlive the records that it shows.
     """
-    folder = report.folder / "plots"
+    return _drawn(_plots(report), report.folder / "plots", "*")
+
+
+def draw_variance(variance: pd.DataFrame, folder: Path) -> list[Plot]:
+    """Draw what the variance table allows, into folder/plots, in the place of what lies there of another one."""
+    return _drawn(_of_variance(variance), folder / "plots", "variance*")
+
+
+def _drawn(plots: Iterable[Plot], folder: Path, all_of_them: str) -> list[Plot]:
     with mpl.rc_context(STYLE):
-        drawn = list(_plots(report))
+        drawn = list(plots)
         for plot in drawn:
             save(plot, folder)
     names = {plot.name for plot in drawn}
-    for path in folder.glob("*"):
+    for path in folder.glob(all_of_them):
         if path.is_file() and path.stem not in names:
             path.unlink()
     return drawn
@@ -48,8 +59,13 @@ def _plots(report: "Report") -> Iterator[Plot]:
         found += [distribution(runs, column) for column in MEASURES]
         found += [split_clock(clocks_table(report.records)), scaling_plot(report.scaling)]
         yield from (plot for plot in found if plot)
+        yield from _of_variance(report.variance)
     if report.divergence:
         yield divergence_plot(report.divergence)
+
+
+def _of_variance(variance: pd.DataFrame) -> Iterator[Plot]:
+    yield from (plot for plot in (variance_plot(variance), half_width_plot(variance)) if plot)
 
 
 PAIRED = ("test_accuracy", "train_seconds")

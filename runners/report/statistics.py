@@ -27,9 +27,11 @@ from runners.report.inference.intervals import bca_interval, mean_interval, poin
 from runners.report.inference.samples import Interval
 from runners.report.inference.spread import (
     half_width,
+    half_width_of,
     outliers,
     sd_interval,
     standard_deviation,
+    stein_half_width,
     stein_interval,
     stein_runs,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "difference_change",
     "distribution_variance",
     "half_width",
+    "half_width_of",
     "holm",
     "mean_interval",
     "noether_pairs",
@@ -62,6 +65,7 @@ __all__ = [
     "sd_interval",
     "simultaneous_band",
     "standard_deviation",
+    "stein_half_width",
     "stein_interval",
     "stein_runs",
     "welch_comparison",

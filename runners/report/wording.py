@@ -81,7 +81,8 @@ def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str, str]]:
 def agreement_grid(table: pd.DataFrame) -> list[tuple[str, ...]]:
     """The agreement table for reading: a heading row, then its rows."""
     heading = ("track", "contenders", "runs of", "pairs of runs", "same class, mean ± SD", "lowest", "highest")
-    return [heading, *(_agreement_cells(row) for row in table.to_dict("records"))]
+    tests = ("McNemar's p, median", "smallest p (Holm)", "pairs below 0.05 (Holm)")
+    return [(*heading, *tests), *(_agreement_cells(row) for row in table.to_dict("records"))]
 
 
 def share(value: float) -> str:
@@ -106,10 +107,17 @@ def number(value: float | None, digits: int) -> str:
     return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"
 
 
+def p_value(p: float) -> str:
+    """In two significant digits, or a dash for one that is not there."""
+    return ABSENT if isnan(p) else f"{p:.2g}"
+
+
 def _agreement_cells(row: dict[Any, Any]) -> tuple[str, ...]:
     contenders = " and ".join(dict.fromkeys([row["a"], row["b"]]))
     mean = share(row["mean"]) if isnan(row["sd"]) else f"{100 * row['mean']:.2f} ± {share(row['sd'])}"
-    return (row["track"], contenders, row["what"], str(row["n"]), mean, share(row["low"]), share(row["high"]))
+    told = (row["track"], contenders, row["what"], str(row["n"]), mean, share(row["low"]), share(row["high"]))
+    apart = ABSENT if pd.isna(row["n_mcnemar_below_05"]) else str(row["n_mcnemar_below_05"])
+    return (*told, p_value(row["p_mcnemar_median"]), p_value(row["p_mcnemar_holm"]), apart)
 
 
 def _comparison_cells(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -129,7 +137,7 @@ def _comparison_cells(row: dict[Any, Any]) -> tuple[str, ...]:
         *(str(row["n"]), "yes" if row["paired"] else "no", told(values["difference"])),
         *(told(values[f"ci{level}_low"], values[f"ci{level}_high"]) for level in (95, 90)),
         told(values["margin"]),
-        *(ABSENT if isnan(values[p]) else f"{values[p]:.2g}" for p in ("p_difference", "p_equivalence")),
+        *(p_value(values[p]) for p in ("p_difference", "p_equivalence")),
         ABSENT if pd.isna(row["wins"]) else str(row["wins"]),
     )
 

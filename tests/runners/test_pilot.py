@@ -37,6 +37,7 @@ def test_a_pilot_of_four_runs_is_too_small_and_none_is_kept(tmp_path):
         pilot.decide(tmp_path, BOTH, {"keras, matched": NARROW, "torch, matched": WIDE[:4]}, 0.005)
     with pytest.raises(BadInput, match=r"has no pilot.json"):
         pilot.decided(tmp_path)
+    assert pilot.kept(tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -553,3 +553,13 @@ def test_a_folder_in_the_place_of_predictions_is_named(tmp_path):
     (tmp_path / "predictions" / "a.npy").mkdir(parents=True)
     (item,) = store.read_predictions(tmp_path, ["a"])[1]
     assert "directory" in item.reason
+
+
+def test_the_labels_come_back_as_they_were_kept(tmp_path):
+    assert store.read_labels(tmp_path) is None
+    labels = np.arange(10_000, dtype=np.uint8) % 10
+    store.save_labels(tmp_path, labels)
+    np.testing.assert_array_equal(store.read_labels(tmp_path), labels)
+    assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["labels.npy"]
+    (tmp_path / "predictions" / "labels.npy").write_bytes(WHOLE[:5_000])
+    assert store.read_labels(tmp_path) is None

@@ -87,13 +87,52 @@ def test_folders_are_put_side_by_side_and_written_into_the_first(studies: tuple[
     assert (table.query("vary == 'all'")["sd"] > 0).all()
     assert (table.query("vary == 'nothing'")["sd"] == 0).all()
     assert set(pd.read_csv(second / "tables" / "variance.csv")["vary"]) == {"all"}
+    of_accuracy = table[table["metric"] == "test_accuracy"]
+    assert (of_accuracy["images"] == 10_000).all()
+    assert (
+        of_accuracy.query("vary == 'nothing'")[["half_width", "distribution_variance", "distribution_sd"]] == 0
+    ).all(axis=None)
+    drawn = pd.read_csv(first / "plots" / "variance.csv")
+    assert list(drawn["sd"]) == pytest.approx(
+        [row.sd * (100 if "acc" in row.metric else 1) for row in table.itertuples()]
+    )
+    for name in ("variance", "variance_half_width"):
+        assert f"{first / 'plots' / name}.png" in done.stdout.splitlines()
+        assert (first / "plots" / f"{name}.svg").exists()
+
+
+def test_copies_that_draw_the_same_have_no_wrong_winner(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run_script("seed_variance", *studies, "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "wrong winner" not in done.stdout
+    rows = pd.read_csv(tmp_path / "tables" / "wrong_winner.csv")
+    assert list(rows[["vary", "better", "worse", "n_better"]].itertuples(index=False, name=None)) == [
+        *(("all", "torch", "torch#2", 2), ("nothing", "torch", "torch#2", 2))
+    ]
+    assert rows["wrong_winner"].isna().all()
+
+
+def test_a_folder_without_labels_takes_them_from_the_data(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    without = shutil.copytree(studies[0], tmp_path / "without")
+    (without / "predictions" / "labels.npy").unlink()
+    done = run_script("seed_variance", without)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "which images are tested is worth" in done.stdout
+    tables = [pd.read_csv(folder / "tables" / "variance.csv") for folder in (studies[0], without)]
+    pd.testing.assert_frame_equal(*tables)
+    (tmp_path / "empty").mkdir()
+    lost = run_script("seed_variance", without, "--data-dir", tmp_path / "empty")
+    assert (lost.returncode, lost.stderr) == (0, "")
+    assert "note: without labels, none can be told from the choice of test images" in lost.stdout
+    assert pd.read_csv(without / "tables" / "variance.csv")["images"].isna().all()
 
 
 def test_the_table_goes_where_it_is_told(studies: tuple[Path, Path], tmp_path: Path) -> None:
     before = (studies[0] / "tables" / "variance.csv").read_bytes()
     done = run_script("seed_variance", *studies, "--out", tmp_path / "there")
     assert (done.returncode, done.stderr) == (0, "")
-    assert {path.name for path in (tmp_path / "there" / "tables").iterdir()} == {"variance.csv", "variance.parquet"}
+    tables = {f"{name}.{ending}" for name in ("variance", "wrong_winner") for ending in ("csv", "parquet")}
+    assert {path.name for path in (tmp_path / "there" / "tables").iterdir()} == tables
     assert (studies[0] / "tables" / "variance.csv").read_bytes() == before
 
 
@@ -119,6 +158,10 @@ def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: 
     assert "2 runs to do" in done.stdout
     assert "over 7 runs, 5 of them the pilot" in done.stdout
     assert set(runs_of(tmp_path)["seed"]) == set(range(7))
+    row = pd.read_csv(tmp_path / "tables" / "variance.csv").iloc[0]
+    assert (row["n"], row["runs_for_wanted"], row["wanted_half_width"]) == (7, 7, pytest.approx(wanted))
+    assert row["half_width"] == pytest.approx(stats.t.ppf(0.975, 4) * accuracies.std() / np.sqrt(7))
+    assert "asked for" in set(pd.read_csv(tmp_path / "plots" / "variance_half_width.csv")["what"])
     again = run_script("seed_variance", *arguments)
     assert (again.returncode, again.stderr) == (0, "")
     assert "to do" not in again.stdout

@@ -50,16 +50,17 @@ def distribution_variance(correct: ArrayLike) -> DistributionVariance:
     Raises ValueError for another shape, or anything but 0, 1, False and True.
     """
     right = np.asarray(correct)
-    if right.ndim != 2 or not np.isin(right, (0, 1)).all():
+    if right.ndim != 2 or not (right.dtype == bool or np.isin(right, (0, 1)).all()):
         raise ValueError(f"Correctness must be of shape (runs, images), each 0 or 1, not of shape {right.shape}")
     runs, images = right.shape
     if runs < 2 or images == 0:
         return DistributionVariance(runs, images, None, None)
-    errors = 1.0 - right
-    observed = float(errors.mean(axis=1).var(ddof=1))
+    shares = right.mean(axis=1)  # of those right, which spread as those wrong do
+    observed = float((shares - shares[0]).var(ddof=1))  # from the first, so that the mean's own rounding is no spread
     if images < 2:
         return DistributionVariance(runs, images, observed, None)
-    independent = errors.var(axis=0, ddof=1).sum() / images**2
+    by_image = right.mean(axis=0)  # each image's variance follows, without an array of floats as large as all
+    independent = runs / (runs - 1) * (by_image * (1 - by_image)).sum() / images**2
     return DistributionVariance(runs, images, observed, float(images / (images - 1) * (observed - independent)))
 
 

@@ -59,11 +59,17 @@ def half_width(values: ArrayLike, runs: int, confidence: float = 0.95) -> float 
 
     None below two values or two runs. Raises ValueError as `sd_interval` does.
     """
-    check_confidence(confidence)
     sd = standard_deviation(values)
-    if sd is None or runs < 2:
-        return None
-    return float(stats.t.ppf((1 + confidence) / 2, runs - 1) * sd / np.sqrt(runs))
+    return None if sd is None else half_width_of(sd, runs, confidence)
+
+
+def half_width_of(sd: float, runs: int, confidence: float = 0.95) -> float | None:
+    """Half the t interval of the mean of so many runs of this standard deviation: t sd / sqrt(runs).
+
+    None below two runs. Raises ValueError for a confidence not between 0 and 1.
+    """
+    check_confidence(confidence)
+    return float(stats.t.ppf((1 + confidence) / 2, runs - 1) * sd / np.sqrt(runs)) if runs > 1 else None
 
 
 def stein_runs(pilot: ArrayLike, wanted: float, confidence: float = 0.95) -> int | None:
@@ -83,17 +89,26 @@ def stein_runs(pilot: ArrayLike, wanted: float, confidence: float = 0.95) -> int
     return max(len(pilot), ceil((stats.t.ppf((1 + confidence) / 2, len(pilot) - 1) * sd / wanted) ** 2))
 
 
+def stein_half_width(pilot: ArrayLike, runs: int, confidence: float = 0.95) -> float | None:
+    """Half the interval of the mean over so many runs, those of the pilot among them.
+
+    It is t s / sqrt(runs), with t and s from the pilot alone. None below two values in the pilot. Raises ValueError as
+    `sd_interval` does.
+    """
+    check_confidence(confidence)
+    pilot = finite(pilot)
+    sd = standard_deviation(pilot)
+    if sd is None:
+        return None
+    return float(stats.t.ppf((1 + confidence) / 2, len(pilot) - 1) * sd / np.sqrt(runs))
+
+
 def stein_interval(pilot: ArrayLike, top_up: ArrayLike, confidence: float = 0.95) -> Interval | None:
-    """The interval of the mean over a pilot and its one top-up: +- t s / sqrt(all runs), t and s from the pilot alone.
+    """The interval of the mean over a pilot and its one top-up, by `stein_half_width`.
 
     That the top-up's number came from the pilot's spread does not touch its level (Stein 1945), which it would were the
     spread taken anew. None below two values in the pilot. Raises ValueError for values that are not finite.
     """
-    pilot, top_up = finite(pilot), finite(top_up)
-    check_confidence(confidence)
-    sd = standard_deviation(pilot)
-    if sd is None:
-        return None
-    runs = np.concatenate([pilot, top_up])
-    half = stats.t.ppf((1 + confidence) / 2, len(pilot) - 1) * sd / np.sqrt(len(runs))
-    return float(runs.mean() - half), float(runs.mean() + half)
+    runs = np.concatenate([finite(pilot), finite(top_up)])
+    half = stein_half_width(pilot, len(runs), confidence)
+    return None if half is None else as_interval((runs.mean() - half, runs.mean() + half))

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from runners.report import divergence
-from runners.report.agreement import SEEDS_FOR_ALL_PAIRS, agreement_sentences
+from runners.report.agreement import MCNEMAR_NOTE, SEEDS_FOR_ALL_PAIRS, agreement_sentences, mcnemar_sentences
 from runners.report.method import COMPARISON_NOTES
 from runners.report.plots import Plot
+from runners.report.precision import PRECISION_NOTE, precision_grid
 from runners.report.scaling import NOTE, scaling_grid, scaling_sentences
 from runners.report.sections.parts import ALONE, Section, Table
 from runners.report.verdict import counted
@@ -18,6 +19,7 @@ from runners.report.wording import (
     summary_rows,
     variance_grid,
 )
+from runners.report.wrong_winner import WRONG_WINNER_NOTE, wrong_winner_grid
 
 if TYPE_CHECKING:
     from runners.report.build import Report
@@ -115,7 +117,15 @@ def trainings_part(report: "Report") -> Section | None:
 
 def variance(report: "Report") -> Section:
     """The spread of runs, by what varied."""
-    table = Table("How far runs spread, by what varied", variance_grid(report.variance), 3, "variance")
+    tables = [
+        Table("How far runs spread, by what varied", variance_grid(report.variance), 3, "variance"),
+        Table("How sure the mean accuracy is (percentage points)", precision_grid(report.variance), 2, "variance"),
+    ]
+    notes = [PRECISION_NOTE]
+    if len(report.wrong_winner):
+        grid = wrong_winner_grid(report.wrong_winner)
+        tables.append(Table("How often one run each picks the wrong winner", grid, 4, "wrong_winner"))
+        notes.append(WRONG_WINNER_NOTE)
     told = (
         "For the other sources, do the same study (matched track alone) once for each of --vary all, init, order and"
         " nothing, each into an --out of its own, and give all these folders to scripts/seed_variance.py."
@@ -124,7 +134,8 @@ def variance(report: "Report") -> Section:
     note = (
         f"SD over the completed runs (n - 1), with its chi-square interval, which supposes a normal distribution.{zero}"
     )
-    return Section("variance", "Where variance comes from", [told], [table], _plots(report, "variance"), notes=[note])
+    plots = _plots(report, "variance")
+    return Section("variance", "Where variance comes from", [told], tables, plots, notes=[note, *notes])
 
 
 def scaling(report: "Report") -> Section | None:
@@ -141,7 +152,8 @@ def agreement(report: "Report") -> Section:
     grid, title = agreement_grid(report.agreements), "Do they predict the same?"
     if len(grid) == 1:
         return Section("agreement", title, ["No two runs to compare."])
-    told = [f"**{track}**: {sentence}" for track, sentence in agreement_sentences(report.agreements)]
+    sentences = [*agreement_sentences(report.agreements), *mcnemar_sentences(report.agreements)]
+    told = [f"**{track}**: {sentence}" for track, sentence in sentences]
     note = (
         "The share of the 10,000 test images for which two runs predict the same class after their last epoch, be it"
         " the right one or not. Two contenders give one value a seed; a contender gives one for every two of its"
@@ -151,7 +163,7 @@ def agreement(report: "Report") -> Section:
         " and not as a test."
     )
     table = Table("On how many test images two runs predict the same class", grid, 3, "agreement")
-    return Section("agreement", title, told, [table], notes=[note])
+    return Section("agreement", title, told, [table], notes=[note, MCNEMAR_NOTE])
 
 
 def _plots(report: "Report", *beginnings: str) -> list[Plot]:

@@ -11,6 +11,7 @@ from runners import audit, store
 from runners.audit import Audit, AuditRow
 from runners.record import Clock, Environment, EpochRow, RunRecord, RunResult
 from runners.report.build import build
+from runners.report.tables import runs_table
 from runners.spec import RunSpec
 from runners.study import Plan, Study, run_specs
 
@@ -30,6 +31,8 @@ ENVIRONMENT = Environment(
     load_before=0.5,
     load_after=1.5,
 )
+ACCURACIES = [0.893, 0.889, 0.902, 0.897, 0.885]
+LOSSES = [0.31, 0.29, 0.30, 0.33, 0.28]
 SCRIPT = "<script>alert('out of luck')</script>"
 TRACEBACK = f'Traceback (most recent call last):\n  File "train.py", line 7, in step\nRuntimeError: {SCRIPT}'
 
@@ -105,6 +108,7 @@ def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, ch
     plan = _plan(contenders=contenders, seeds=seeds, **settings)
     audit.write(folder, an_audit(plan=plan))
     hashes = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
+    store.save_labels(folder, np.arange(10_000, dtype=np.uint8) % 10)
     store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **hashes))
     for spec in run_specs(plan):
         if spec.run_id not in left_out:
@@ -117,6 +121,18 @@ def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, ch
 @pytest.fixture(scope="session")
 def make_record():
     return _record
+
+
+@pytest.fixture(scope="session")
+def make_runs():
+    """A runs table of one contender on a track, of these accuracies and losses by seed; `changed` as in a folder."""
+
+    def table(contender="keras", track="matched", seeds=range(5), changed=None, accuracies=ACCURACIES):
+        numbers = {seed: {"test_accuracy": accuracies[seed], "test_loss": LOSSES[seed]} for seed in seeds}
+        records = [_record(contender, seed, track, **numbers[seed], **(changed or {}).get(seed, {})) for seed in seeds]
+        return runs_table(records)
+
+    return table
 
 
 @pytest.fixture(scope="session")

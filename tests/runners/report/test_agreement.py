@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from runners.report.agreement import agreement_sentences, agreement_table
+from runners.report.agreement import agreement_sentences, agreement_table, mcnemar_sentences
 from runners.report.wording import agreement_grid
 
 EQUAL_NUMBER = "equal seed number, which pairs nothing"
@@ -14,7 +15,7 @@ EQUAL_NUMBER = "equal seed number, which pairs nothing"
 def table(make_record, make_plan):
     """The agreement of runs of which each moves so many of 1,000 images, none of which another run moves."""
 
-    def of(keras, torch, track="matched", spoilt=None, **given):
+    def of(keras, torch, track="matched", spoilt=None, labels=None, **given):
         moved = {("keras", seed): n for seed, n in keras.items()} | {("torch", seed): n for seed, n in torch.items()}
         records = [make_record(name, seed, track, **(spoilt or {}).get((name, seed), {})) for name, seed in moved]
         starts = np.cumsum([0, *moved.values()])
@@ -22,7 +23,7 @@ def table(make_record, make_plan):
             record.run_id: moving(start, n)
             for record, start, n in zip(records, starts[:-1], moved.values(), strict=True)
         }
-        return agreement_table(make_plan(tracks=(track,), **given), records, predictions)
+        return agreement_table(make_plan(tracks=(track,), **given), records, predictions, labels)
 
     return of
 
@@ -184,8 +185,86 @@ def test_equal_predictions_throughout_are_never_called_no_difference(table):
 
 def test_the_table_for_reading(table):
     heading, across, within = agreement_grid(table({0: 10, 1: 20}, {0: 1}))
-    assert heading == ("track", "contenders", "runs of", "pairs of runs", "same class, mean ± SD", "lowest", "highest")
-    assert across == ("matched", "keras and torch", "same seed", "1", "98.90 %", "98.90 %", "98.90 %")
-    assert within == ("matched", "keras", "two seeds", "1", "97.00 %", "97.00 %", "97.00 %")
-    *_, mean, low, high = agreement_grid(table({0: 10, 1: 20}, {0: 10, 1: 30}))[1]
+    assert heading[:4] == ("track", "contenders", "runs of", "pairs of runs")
+    assert heading[4:7] == ("same class, mean ± SD", "lowest", "highest")
+    assert across[:7] == ("matched", "keras and torch", "same seed", "1", "98.90 %", "98.90 %", "98.90 %")
+    assert within[:7] == ("matched", "keras", "two seeds", "1", "97.00 %", "97.00 %", "97.00 %")
+    mean, low, high = agreement_grid(table({0: 10, 1: 20}, {0: 10, 1: 30}))[1][4:7]
     assert (mean, low, high) == ("96.50 ± 2.12 %", "95.00 %", "98.00 %")
+
+
+# McNemar's test: every label is 0, so that what a run moves is wrong, and no other run has it wrong
+
+LABELS = np.zeros(1_000, np.uint8)
+
+
+def pvalues(pairs):
+    """Of the images that only one has wrong, is it either as often: the exact sign test, by SciPy."""
+    return [stats.binomtest(a, a + b).pvalue for a, b in pairs]
+
+
+def by_holm(found):
+    """Holm's step-down correction, by its definition."""
+    largest, corrected = 0.0, dict.fromkeys(range(len(found)), 0.0)
+    for rank, place in enumerate(np.argsort(found)):
+        largest = max(largest, min(1.0, (len(found) - rank) * found[place]))
+        corrected[place] = largest
+    return list(corrected.values())
+
+
+@pytest.mark.parametrize(
+    ("keras", "torch", "uncorrected", "below"),
+    [
+        ((20, 10, 10), (2, 2, 2), 3, 1),  # 0.0386 twice is no longer below 0.05 among three
+        ((20, 10, 10), (2, 1, 2), 3, 3),  # each alone times three would leave two
+        ((20, 30, 40), (20, 31, 38), 0, 0),
+    ],
+)
+def test_mcnemar_s_p_values_are_summed_up_over_the_pairs(table, keras, torch, uncorrected, below):
+    row = row_of(table(dict(enumerate(keras)), dict(enumerate(torch)), labels=LABELS), "keras", "torch")
+    found = pvalues(zip(keras, torch, strict=True))
+    assert sum(p < 0.05 for p in found) == uncorrected
+    assert row["p_mcnemar_median"] == pytest.approx(np.median(found), rel=1e-9)
+    assert row["p_mcnemar_holm"] == pytest.approx(min(by_holm(found)), rel=1e-9)
+    assert row["n_mcnemar_below_05"] == sum(p < 0.05 for p in by_holm(found)) == below
+
+
+def test_two_seeds_of_a_contender_are_tested_alike(table):
+    row = row_of(table({0: 10, 1: 20, 2: 40}, {}, labels=LABELS), "keras", "keras")
+    found = pvalues([(10, 20), (10, 40), (20, 40)])
+    assert row["p_mcnemar_median"] == pytest.approx(np.median(found), rel=1e-9)
+    assert row["p_mcnemar_holm"] == pytest.approx(3 * min(found), rel=1e-9)
+    assert row["n_mcnemar_below_05"] == 2
+
+
+def test_right_counts_and_not_agreement(make_record, make_plan):
+    """Both runs differ on 40 images, and neither is right on any of them."""
+    records = [make_record("keras"), make_record("torch")]
+    predictions = dict(zip([record.run_id for record in records], (moving(0, 40), 2 * moving(0, 40)), strict=True))
+    (row,) = agreement_table(make_plan(), records, predictions, LABELS).to_dict("records")
+    assert (row["mean"], row["p_mcnemar_median"], row["n_mcnemar_below_05"]) == (0.96, 1.0, 0)
+
+
+def test_without_labels_mcnemar_s_columns_are_empty_and_nothing_is_said(table):
+    found = table({0: 10, 1: 20}, {0: 1, 1: 2})
+    assert len(found) == 3
+    assert found[["p_mcnemar_median", "p_mcnemar_holm", "n_mcnemar_below_05"]].isna().all(axis=None)
+    assert mcnemar_sentences(found) == []
+    assert agreement_grid(found)[1][7:] == ("-", "-", "-")
+
+
+def test_the_sentence_on_mcnemar_s_test_has_two_seeds_beside_it(table):
+    found = table({0: 20, 1: 10, 2: 10}, {0: 2, 1: 2, 2: 2}, labels=LABELS)
+    ((track, told),) = mcnemar_sentences(found)
+    (seeds,) = {f"{p:.2g}" for p in [np.median(pvalues([(20, 10), (20, 10), (10, 10)]))]}
+    assert track == "matched"
+    assert told == (
+        "in 1 of 3 pairs of keras and torch, McNemar's exact test finds one of the two networks right more often "
+        f"(p < 0.05 after Holm's correction for 3 pairs); the median p, uncorrected, is {pvalues([(10, 2)])[0]:.2g}, "
+        f"and between two seeds of keras {seeds}, of torch 1."
+    )
+    smallest = f"{3 * pvalues([(20, 2)])[0]:.2g}"
+    assert agreement_grid(found)[1][7:] == (f"{pvalues([(10, 2)])[0]:.2g}", smallest, "1")
+    ((_, alone),) = mcnemar_sentences(table({0: 10}, {0: 10}, labels=LABELS))
+    assert alone.startswith("in 0 of 1 pair of keras and torch, ")
+    assert alone.endswith("; the median p, uncorrected, is 1.")

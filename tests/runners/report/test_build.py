@@ -17,7 +17,7 @@ from runners.study import run_specs
 from tests.runners.report.conftest import an_audit
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance")
+NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance", "wrong_winner")
 FAILED = {"status": "failed", "error": "it broke"}
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from runners.report import wording
-from runners.report.agreement import agreement_sentences
+from runners.report.agreement import agreement_sentences, mcnemar_sentences
 from runners.report.build import assemble, build
 from runners.report.page import render
+from runners.report.precision import precision_grid
 from runners.report.sections import sections
 from runners.report.wording import agreement_grid
+from runners.report.wrong_winner import wrong_winner_grid
 from tests.runners.report.conftest import make_stub_study
 
 VOID = {"meta", "img", "br"}
@@ -185,6 +187,21 @@ def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everythin
     assert "exactly 0" not in section
 
 
+def test_how_sure_a_mean_is_and_how_often_one_run_misleads_is_shown_with_the_plots_of_variance(everything, source):
+    section = source[source.index('<h2 id="variance">') : source.index('<h2 id="defaults">')]
+    for grid in (precision_grid(everything.variance), wrong_winner_grid(everything.wrong_winner)):
+        assert len(grid) > 2
+        for cells in grid[1:]:
+            found = "".join(f"<t[dh][^>]*>{re.escape(cell)}</t[dh]>\\s*" for cell in cells)
+            assert re.search(found, section), cells
+    shown = [plot for plot in everything.plots if f'alt="{plot.alt}"' in html.unescape(section)]
+    assert [plot.name for plot in shown] == ["variance", "variance_half_width"]
+
+
+def test_one_contender_alone_has_no_wrong_winner(study_folder):
+    assert "wrong winner" not in render(assemble(study_folder(("keras",), [0, 1])))
+
+
 def test_counts_of_runs_stand_beside_the_means(page):
     assert "4, 1 failed" in page.text
     assert "4, 1 diverged" in page.text
@@ -198,8 +215,11 @@ def test_the_means_are_those_of_the_summary(everything, page):
 
 def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
     table = source[source.index('<h2 id="agreement">') : source.index('<h2 id="audit">')]
-    for track, sentence in agreement_sentences(everything.agreements):
-        assert f"{track} : {sentence}" in page.text
+    assert len(mcnemar_sentences(everything.agreements)) == 2
+    for say in (agreement_sentences, mcnemar_sentences):
+        for track, sentence in say(everything.agreements):
+            assert f"{track} : {sentence}" in page.text
+    assert "It judges these two trained networks, not two ways of training them" in page.text
     rows = re.findall(
         r"<tr><th scope=\"row\">(\w+)</th><td>([\w ]+)</td><td>([\w ,]+)</td><td class=\"n\">(\d+)</td>", table
     )

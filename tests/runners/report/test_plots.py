@@ -24,6 +24,7 @@ from runners.report.spreads import RUNS_AS_DOTS, distribution
 from runners.report.stages import STAGES, split_clock
 from runners.report.statistics import simultaneous_band
 from runners.report.tables import clocks_table, epochs_table, runs_table
+from runners.report.variance import Source, variance_table
 
 ONE_RUN = [
     *("test_accuracy", "test_loss", "train_loss", "seconds_per_epoch"),
@@ -31,6 +32,7 @@ ONE_RUN = [
     *("distribution_train_seconds", "distribution_total_seconds", "split_clock"),
 ]
 NAMES = ["differences", *ONE_RUN[:4], "pairs_test_accuracy", "pairs_train_seconds", *ONE_RUN[4:]]
+NAMES += ["variance", "variance_half_width"]
 BAND = ["simultaneous 95 % band", "5 % and 95 % of runs"]
 
 
@@ -57,7 +59,8 @@ def drawn(make_plan, records, folder):
     plan, runs = make_plan(), runs_table(records)
     made = {"runs": runs, "epochs": epochs_table(records), "comparisons": comparisons_table(runs, plan)}
     what = {"study": SimpleNamespace(plan=plan), "records": records, "divergence": None}
-    return draw_all(SimpleNamespace(folder=folder, scaling=scaling_table(runs, plan), **made, **what))
+    made |= {"scaling": scaling_table(runs, plan), "variance": variance_table({"all": Source(runs)})}
+    return draw_all(SimpleNamespace(folder=folder, **made, **what))
 
 
 def pairs(plan, records, name="test_accuracy", unmatched=()):

@@ -19,6 +19,7 @@ from runners.report.statistics import (
     difference_change,
     distribution_variance,
     half_width,
+    half_width_of,
     holm,
     mean_interval,
     noether_pairs,
@@ -32,6 +33,7 @@ from runners.report.statistics import (
     sd_interval,
     simultaneous_band,
     standard_deviation,
+    stein_half_width,
     stein_interval,
     stein_runs,
     welch_comparison,
@@ -835,6 +837,8 @@ def test_the_distribution_s_variance_needs_two_runs_and_two_images():
     assert distribution_variance(np.zeros((2, 0))) == DistributionVariance(2, 0, None, None)
     assert distribution_variance([[0], [1]]) == DistributionVariance(2, 1, 0.5, None)
     assert distribution_variance(np.ones((4, 3))) == DistributionVariance(4, 3, 0.0, 0.0)
+    level = np.tile(np.arange(49) < 6, (3, 1))  # three times 6/49, whose mean is rounded
+    assert distribution_variance(level) == DistributionVariance(3, 49, 0.0, 0.0)
     for bad in ([1, 0], [[1, 2], [0, 1]], [[math.nan, 0], [1, 1]]):
         with pytest.raises(ValueError, match=r"shape \(runs, images\), each 0 or 1"):
             distribution_variance(bad)
@@ -854,7 +858,8 @@ def test_the_interval_of_a_mean_shrinks_as_the_table_of_t_says():
     unit = values_with(1.0, 10)
     for runs, half in ((3, 2.48), (5, 1.24), (10, 0.715), (30, 0.373)):
         assert half_width(unit, runs) == pytest.approx(half, rel=2.5e-3)
-    assert half_width([1.0], 5) is half_width(unit, 1) is None
+        assert half_width_of(1.0, runs) == pytest.approx(half, rel=2.5e-3)
+    assert half_width([1.0], 5) is half_width(unit, 1) is half_width_of(1.0, 1) is None
 
 
 def test_stein_s_number_of_runs_is_the_formula():
@@ -866,6 +871,8 @@ def test_stein_s_number_of_runs_is_the_formula():
     for bad in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="half-width must be positive"):
             stein_runs([1.0, 2.0], bad)
+    assert stein_half_width([1.0, 3.0], 4) == pytest.approx(12.7062047 * math.sqrt(2) / 2)
+    assert stein_half_width([1.0], 4) is None
     low, high = stein_interval([1.0, 3.0], [5.0, 7.0])
     assert (low, high) == pytest.approx((4 - 12.7062047 * math.sqrt(2) / 2, 4 + 12.7062047 * math.sqrt(2) / 2))
 

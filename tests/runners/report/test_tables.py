@@ -9,7 +9,9 @@ from runners.report.agreement import agreement_table
 from runners.report.comparisons import comparisons_table
 from runners.report.defaults_worth import defaults_table
 from runners.report.tables import clocks_table, epochs_table, runs_table, summary_table, write
+from runners.report.variance import Source, variance_table
 from runners.report.wording import summary_grid
+from runners.report.wrong_winner import wrong_winner_table
 
 # What users' own scripts rely on.
 RUNS = (
@@ -27,9 +29,15 @@ COMPARISONS = (
     "p_equivalence, wins, verdict, sentence, primary, win_share, win_share_low, win_share_high, would_change, "
     "win_runs_needed"
 )
-AGREEMENT = "track, a, b, what, n, mean, sd, low, high"
+AGREEMENT = "track, a, b, what, n, mean, sd, low, high, p_mcnemar_median, p_mcnemar_holm, n_mcnemar_below_05"
 DEFAULTS = "metric, a, b, matched, native, only_defaults, ci95_low, ci95_high, n_matched, n_native, sentence"
-VARIANCE = "vary, contender, track, metric, n, failed, diverged, oom, mean, sd, sd_ci95_low, sd_ci95_high"
+VARIANCE = (
+    "vary, contender, track, metric, n, failed, diverged, oom, mean, sd, sd_ci95_low, sd_ci95_high, half_width, "
+    "wanted_half_width, runs_for_wanted, images, sampling_error, distribution_variance, distribution_sd"
+)
+WRONG_WINNER = (
+    "vary, track, better, worse, n_better, n_worse, difference, wrong_winner, wrong_winner_low, wrong_winner_high"
+)
 PROMISED = {
     "runs": RUNS,
     "epochs": EPOCHS,
@@ -37,6 +45,7 @@ PROMISED = {
     "agreement": AGREEMENT,
     "defaults": DEFAULTS,
     "variance": VARIANCE,
+    "wrong_winner": WRONG_WINNER,
 }
 TABLES = [*PROMISED, "summary"]
 
@@ -62,6 +71,8 @@ def test_a_study_without_records_has_tables_that_can_be_read(make_plan, tmp_path
     runs = runs_table([])
     made = {"runs": runs, "epochs": epochs_table([]), "comparisons": comparisons_table(runs, make_plan())}
     made["agreement"], made["defaults"] = agreement_table(make_plan(), [], {}), defaults_table(runs, make_plan())
+    sources = {"all": Source(runs)}
+    made["variance"], made["wrong_winner"] = variance_table(sources), wrong_winner_table(sources)
     for name, table in made.items():
         write(table, tmp_path, name)
         from_csv, from_parquet = both_files(tmp_path, name)

@@ -8,35 +8,24 @@ from scipy import stats
 
 from lenet.errors import BadInput
 from runners import store
+from runners.pilot import FILE, Pilot
 from runners.report.build import assemble, build
 from runners.report.page import render
 from runners.report.tables import runs_table
-from runners.report.variance import (
-    beyond_images_sentences,
-    precision_sentences,
-    read_sources,
-    variance_table,
-    wrong_winner_sentences,
-)
+from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import EXACTLY_ZERO, SOURCES, variance_grid
 from runners.spec import VARIES
-
-ACCURACIES = [0.893, 0.889, 0.902, 0.897, 0.885]
-LOSSES = [0.31, 0.29, 0.30, 0.33, 0.28]
+from tests.runners.report.conftest import ACCURACIES, LOSSES
 
 
 @pytest.fixture
-def runs(make_record):
-    """A runs table of one contender; `changed` maps a seed to another ending."""
+def table(make_runs):
+    """The variance table of one contender's runs; what else a `Source` has by its names."""
 
-    def table(contender="keras", track="matched", seeds=range(5), changed=None, accuracies=ACCURACIES):
-        numbers = [{"test_accuracy": accuracies[seed], "test_loss": LOSSES[seed]} for seed in seeds]
-        given = [{**told, **(changed or {}).get(seed, {})} for seed, told in zip(seeds, numbers, strict=True)]
-        return runs_table(
-            [make_record(contender, seed, track, **told) for seed, told in zip(seeds, given, strict=True)]
-        )
+    def of(vary="all", *, predictions=None, labels=None, pilot=None, **given):
+        return variance_table({vary: Source(make_runs(**given), predictions or {}, labels, pilot)})
 
-    return table
+    return of
 
 
 @pytest.fixture
@@ -57,8 +46,8 @@ def folders(tmp_path, make_study_folder):
 # The table
 
 
-def test_mean_sd_and_interval_are_those_of_the_completed_runs(runs):
-    row = variance_table({"all": runs()}).set_index("metric").loc["test_loss"]
+def test_mean_sd_and_interval_are_those_of_the_completed_runs(table):
+    row = table().set_index("metric").loc["test_loss"]
     assert row["mean"] == pytest.approx(np.mean(LOSSES))
     assert row["sd"] == pytest.approx(np.std(LOSSES, ddof=1))
     interval = [np.std(LOSSES, ddof=1) * math.sqrt(4 / stats.chi2.ppf(q, 4)) for q in (0.975, 0.025)]
@@ -66,9 +55,9 @@ def test_mean_sd_and_interval_are_those_of_the_completed_runs(runs):
     assert (row["vary"], row["contender"], row["track"], row["n"]) == ("all", "keras", "matched", 5)
 
 
-def test_there_is_a_row_for_each_source_contender_track_and_metric(runs):
-    both = pd.concat([runs("torch"), runs("keras"), runs("keras", "native")])
-    table = variance_table({"nothing": runs("torch"), "all": both})
+def test_there_is_a_row_for_each_source_contender_track_and_metric(make_runs):
+    both = pd.concat([make_runs("torch"), make_runs("keras"), make_runs("keras", "native")])
+    table = variance_table({"nothing": Source(make_runs("torch")), "all": Source(both)})
     metrics = ["test_accuracy", "test_loss"]
     groups = [("all", "torch", "matched"), ("all", "keras", "matched"), ("all", "keras", "native")]
     expected = [(*group, metric) for group in [*groups, ("nothing", "torch", "matched")] for metric in metrics]
@@ -76,25 +65,24 @@ def test_there_is_a_row_for_each_source_contender_track_and_metric(runs):
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "oom"])
-def test_what_did_not_complete_is_counted_beside_n_and_in_no_number(runs, status):
-    row = variance_table({"all": runs(changed={2: {"status": status, "test_accuracy": 0.1}})}).iloc[0]
+def test_what_did_not_complete_is_counted_beside_n_and_in_no_number(table, status):
+    row = table(changed={2: {"status": status}}, accuracies=[*ACCURACIES[:2], 0.1, *ACCURACIES[3:]]).iloc[0]
     assert (row["n"], row["failed"] + row["diverged"] + row["oom"], row[status]) == (4, 1, 1)
     rest = np.delete(ACCURACIES, 2)
     assert (row["mean"], row["sd"]) == pytest.approx((rest.mean(), rest.std(ddof=1)))
 
 
-@pytest.mark.parametrize(("n", "numbers"), [(0, 0), (1, 1), (2, 4)])
-def test_one_run_has_no_sd_and_none_not_even_a_mean(runs, n, numbers):
-    failed = {seed: {"status": "failed"} for seed in range(n, 5)}
-    row = variance_table({"all": runs(changed=failed)}).iloc[0]
+@pytest.mark.parametrize(("n", "numbers"), [(0, 0), (1, 1), (2, 5)])
+def test_one_run_has_no_sd_and_none_not_even_a_mean(table, n, numbers):
+    row = table(changed={seed: {"status": "failed"} for seed in range(n, 5)}).iloc[0]
     assert row["n"] == n
-    assert row[["mean", "sd", "sd_ci95_low", "sd_ci95_high"]].notna().sum() == numbers
+    assert row[["mean", "sd", "sd_ci95_low", "sd_ci95_high", "half_width"]].notna().sum() == numbers
 
 
-def test_runs_that_came_out_the_same_have_an_sd_of_exactly_0_and_others_never(runs):
+def test_runs_that_came_out_the_same_have_an_sd_of_exactly_0_and_others_never(table):
     same, almost = [0.1] * 5, [0.1, 0.1, math.nextafter(0.1, 1), 0.1, 0.1]
-    row, other = (variance_table({"nothing": runs(accuracies=values)}).iloc[0] for values in (same, almost))
-    assert (row["sd"], row["sd_ci95_low"], row["sd_ci95_high"]) == (0, 0, 0)
+    row, other = (table(accuracies=values).iloc[0] for values in (same, almost))
+    assert (row["sd"], row["sd_ci95_low"], row["sd_ci95_high"], row["half_width"]) == (0, 0, 0, 0)
     assert 0 < other["sd_ci95_low"] < other["sd"] < 1e-16
     spreads = [variance_grid(pd.DataFrame([each]))[1][5] for each in (row, other)]
     assert spreads[0] == "exactly 0"
@@ -102,8 +90,101 @@ def test_runs_that_came_out_the_same_have_an_sd_of_exactly_0_and_others_never(ru
 
 
 def test_without_runs_there_is_a_table_without_rows():
-    table = variance_table({"all": runs_table([])})
+    table = variance_table({"all": Source(runs_table([]))})
     assert (len(table), list(table.columns)[:3]) == (0, ["vary", "contender", "track"])
+
+
+# How sure the mean is
+
+
+def first_three(half_width=0.001):
+    """A pilot of the first three of the five seeds."""
+    return Pilot(seeds=(0, 1, 2), half_width=half_width, runs=5)
+
+
+@pytest.mark.parametrize("metric", [0, 1])
+def test_the_half_width_is_that_of_scipy_s_interval_of_the_mean(table, metric):
+    row = table(changed={2: {"status": "failed"}}).iloc[metric]
+    interval = stats.ttest_1samp(np.delete((ACCURACIES, LOSSES)[metric], 2), 0).confidence_interval(0.95)
+    assert row["half_width"] == pytest.approx((interval.high - interval.low) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", [0, 1])
+def test_after_a_pilot_the_half_width_has_the_pilot_s_spread_and_t(table, metric):
+    row = table(pilot=first_three()).iloc[metric]
+    sd = np.std((ACCURACIES, LOSSES)[metric][:3], ddof=1)
+    assert row["half_width"] == pytest.approx(4.302652730 * sd / math.sqrt(5), rel=1e-9)  # t of 2 degrees of freedom
+    assert row["sd"] == pytest.approx(np.std((ACCURACIES, LOSSES)[metric], ddof=1))
+
+
+def test_the_runs_to_a_precision_are_there_where_a_pilot_was_asked_for_one(table):
+    of_accuracy, of_loss = table(pilot=first_three()).to_dict("records")
+    needed = math.ceil((4.302652730 * np.std(ACCURACIES[:3], ddof=1) / 0.001) ** 2)
+    assert (of_accuracy["wanted_half_width"], of_accuracy["runs_for_wanted"]) == (0.001, needed)
+    assert pd.isna([of_loss["wanted_half_width"], of_loss["runs_for_wanted"]]).all()
+    assert table()[["wanted_half_width", "runs_for_wanted"]].isna().all(axis=None)
+
+
+# Beyond the choice of test images
+
+FIGURES = ["images", "sampling_error", "distribution_variance", "distribution_sd"]
+
+
+def parting(seeds=range(5), images=400):
+    """Predictions of which more are wrong, seed by seed; every label is 0."""
+    rng = np.random.default_rng(0)
+    return {f"keras-matched-seed{i}": (rng.random(images) < 0.05 + 0.1 * i).astype(np.uint8) for i in seeds}
+
+
+LABELS = np.zeros(400, np.uint8)
+
+
+def test_the_distribution_s_variance_is_the_mean_covariance_of_two_images(table):
+    predictions = parting()
+    of_accuracy, of_loss = table(predictions=predictions, labels=LABELS).to_dict("records")
+    right = np.array([predicted == 0 for predicted in predictions.values()], float)
+    covariances = np.cov(right.T)
+    left = (covariances.sum() - np.trace(covariances)) / (400 * 399)
+    assert left > 0
+    assert of_accuracy["distribution_variance"] == pytest.approx(left, rel=1e-9)
+    assert of_accuracy["distribution_sd"] == pytest.approx(math.sqrt(left), rel=1e-9)
+    assert of_accuracy["sampling_error"] == pytest.approx(stats.binom.std(400, right.mean()) / 400)
+    assert of_accuracy["images"] == 400
+    assert all(pd.isna(of_loss[name]) for name in FIGURES)
+
+
+def test_a_variance_below_0_stays_so_and_has_no_sd(table):
+    level = {run_id: np.roll(np.arange(400) < 40, 40 * i) for i, run_id in enumerate(parting())}
+    row = table(predictions=level, labels=LABELS).iloc[0]
+    # All have 40 wrong, so nothing is observed; each of 200 images is wrong in one run of five, of variance 1/5.
+    assert row["distribution_variance"] == pytest.approx(-200 / 5 / (400 * 399), rel=1e-9)
+    assert np.isnan(row["distribution_sd"])
+
+
+def test_runs_that_predict_the_same_leave_a_variance_of_exactly_0(table):
+    same = dict.fromkeys(parting(), (np.arange(400) >= 42).astype(np.uint8))  # five times 42/400, whose mean is rounded
+    row = table("nothing", predictions=same, labels=LABELS).iloc[0]
+    assert (row["distribution_variance"], row["distribution_sd"]) == (0, 0)
+    assert row["sampling_error"] > 0
+
+
+@pytest.mark.parametrize("lost", [{"labels": None}, {"predictions": parting(range(4))}, {"predictions": {}}])
+def test_what_the_images_tell_is_empty_without_labels_or_with_a_run_s_predictions_lost(table, lost):
+    row = table(**{"predictions": parting(), "labels": LABELS, **lost}).iloc[0]
+    assert row[FIGURES].isna().all()
+    assert row["sd"] > 0
+
+
+def test_only_completed_runs_need_predictions(table):
+    failed = {4: {"status": "diverged"}}
+    rows = [table(predictions=parting(range(n)), labels=LABELS, changed=failed).iloc[0] for n in (4, 5)]
+    assert rows[0]["distribution_variance"] == rows[1]["distribution_variance"] > 0
+
+
+def test_one_run_has_a_sampling_error_and_no_variance(table):
+    row = table(seeds=[0], predictions=parting(), labels=LABELS).iloc[0]
+    assert (row["images"], row["sampling_error"] > 0) == (400, True)
+    assert np.isnan([row["distribution_variance"], row["distribution_sd"], row["half_width"]]).all()
 
 
 # For people
@@ -113,15 +194,15 @@ def test_every_source_has_words():
     assert tuple(SOURCES) == VARIES
 
 
-def test_a_row_reads_as_it_is(runs):
-    heading, row, _ = variance_grid(variance_table({"init": runs(changed={2: {"status": "failed"}})}))
+def test_a_row_reads_as_it_is(table):
+    heading, row, _ = variance_grid(table("init", changed={2: {"status": "failed"}}))
     assert heading == ("what varied", "contender", "metric", "runs", "mean", "SD over runs", "95 % interval of the SD")
     assert row[:6] == ("initial weights only", "keras, matched", "test accuracy", "4, 1 failed", "0.8910", "0.0052")
     assert row[6] == "[0.0029, 0.019]"
 
 
-def test_what_is_not_there_is_a_dash(runs):
-    (_, row, _) = variance_grid(variance_table({"all": runs(changed={s: {"status": "oom"} for s in range(5)})}))
+def test_what_is_not_there_is_a_dash(table):
+    (_, row, _) = variance_grid(table(changed={s: {"status": "oom"} for s in range(5)}))
     assert row[3:] == ("0, 5 oom", "-", "-", "-")
 
 
@@ -137,11 +218,13 @@ def test_the_page_says_of_an_sd_of_0_that_it_is_no_rounding(study_folder, same):
 
 def test_a_report_s_table_is_that_of_its_folder_alone(folders):
     (folder,) = folders(a={"vary": "order"})
+    store.write_atomically(folder / FILE, first_three().model_dump_json().encode())
     build(folder)
-    runs, unreadable = read_sources([folder])
+    sources, unreadable = read_sources([folder])
     assert unreadable == []
     written = pd.read_parquet(folder / "tables" / "variance.parquet")
-    pd.testing.assert_frame_equal(written, variance_table(runs), check_dtype=False)
+    pd.testing.assert_frame_equal(written, variance_table(sources), check_dtype=False)
+    assert written[["half_width", "images", "distribution_variance", "runs_for_wanted"]].iloc[0].notna().all()
     assert set(written["vary"]) == {"order"}
 
 
@@ -151,8 +234,8 @@ def test_each_folder_is_a_source_whatever_its_seeds_and_the_order_of_the_folders
         a={"vary": "all"},
         c={"vary": "init", "seeds": (7, 8), "contenders": ("keras", "torch")},
     )
-    runs, _ = read_sources(made)
-    table = variance_table(runs)
+    sources, _ = read_sources(made)
+    table = variance_table(sources)
     assert list(table["vary"].unique()) == ["all", "init", "nothing"]
     assert dict(zip(table["vary"], table["n"], strict=True)) == {"all": 5, "init": 2, "nothing": 3}
 
@@ -161,9 +244,9 @@ def test_a_file_that_is_no_record_is_told(folders):
     one, other = folders(a={}, b={"vary": "init"})
     path = other / "runs" / "torch-matched-seed1.json"
     path.write_text("{")
-    runs, unreadable = read_sources([one, other])
+    sources, unreadable = read_sources([one, other])
     assert [item.path for item in unreadable] == [path]
-    assert len(runs["init"]) == 9
+    assert len(sources["init"].runs) == 9
 
 
 def test_studies_that_differ_in_more_are_refused_with_every_difference(folders):
@@ -208,43 +291,3 @@ def test_a_source_comes_from_one_folder(folders):
 def test_a_folder_without_a_study_is_refused():
     with pytest.raises(BadInput, match="nowhere holds no"):
         read_sources([Path("nowhere")])
-
-
-# How precise, and how misleading
-
-
-def test_how_the_interval_shrinks_and_how_many_runs_a_precision_takes_is_told(runs):
-    (told,) = precision_sentences(runs(changed={2: {"status": "failed"}}), wanted=0.001)
-    rest = np.delete(ACCURACIES, 2)
-    half = stats.t.ppf(0.975, 9) * rest.std(ddof=1) / math.sqrt(10)
-    assert f"{100 * half:.2f} with 10, " in told
-    needed = math.ceil((stats.t.ppf(0.975, 3) * rest.std(ddof=1) / 0.001) ** 2)
-    assert told.endswith(f"with 100 runs; +-0.1 takes {needed} runs.")
-    assert precision_sentences(runs(seeds=[0])) == precision_sentences(runs_table([])) == []
-
-
-def test_the_chance_that_one_run_each_picks_the_wrong_winner_has_its_interval(runs):
-    ahead = [0.899, 0.891, 0.900, 0.898, 0.894]
-    (told,) = wrong_winner_sentences(pd.concat([runs("keras"), runs("torch", accuracies=ahead)]))
-    u = stats.mannwhitneyu(ACCURACIES, ahead).statistic / 25
-    assert told.startswith(
-        "torch is ahead of keras in mean accuracy (matched); one run each picks the wrong winner in "
-    )
-    assert f" {100 * u:.0f} % of cases [" in told
-    assert wrong_winner_sentences(runs("keras")) == []
-
-
-def test_what_is_left_beyond_the_choice_of_test_images_is_told_though_it_be_negative(runs):
-    table, labels = runs(), np.zeros(400, int)
-    rng = np.random.default_rng(0)
-    differing = {run_id: (rng.random(400) < 0.05 + 0.1 * i) for i, run_id in enumerate(table["run_id"])}
-    (told,) = beyond_images_sentences(table, differing, labels)
-    right = np.array([~predicted for predicted in differing.values()])
-    covariances = np.cov(right.T.astype(float))
-    left = (covariances.sum() - np.trace(covariances)) / (400 * 399)
-    assert f"over 5 runs {100 * right.mean(axis=1).std(ddof=1):.3f} percentage points on these 400 test images" in told
-    assert f", {100 * math.sqrt(left):.3f} on endless ones; " in told
-    assert f"worth {100 * math.sqrt(right.mean() * (1 - right.mean()) / 400):.3f} to any accuracy." in told
-    level = {run_id: np.roll(np.arange(400) < 40, 40 * i) for i, run_id in enumerate(table["run_id"])}
-    assert "on endless ones a variance estimated as -" in beyond_images_sentences(table, level, labels)[0]
-    assert beyond_images_sentences(table, {}, labels) == []

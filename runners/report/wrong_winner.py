@@ -1,0 +1,85 @@
+"""How often one run each would pick the wrong winner: what a comparison of two single runs is worth."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from math import isclose
+from typing import Any
+
+import pandas as pd
+
+from runners.report.statistics import probability_of_improvement
+from runners.report.variance import Source
+from runners.report.wording import ABSENT, SOURCES
+from runners.spec import VARIES, Vary
+
+CHANCE = ("wrong_winner", "wrong_winner_low", "wrong_winner_high")
+COLUMNS = ["vary", "track", "better", "worse", "n_better", "n_worse", "difference", *CHANCE]
+HEADING = (
+    *("what varied", "track", "better on average", "than", "runs of each", "by (points)"),
+    *("one run each picks the wrong winner", "95 % interval"),
+)
+WRONG_WINNER_NOTE = (
+    "**The wrong winner**: of all pairs of a run of one contender with a run of the other, whatever their seeds, the"
+    " share in which the accuracy of the one that is worse on average is higher, ties one half; its interval is"
+    " Newcombe's (2006, method 5). Which is better is by these runs: where the interval holds 50 %, they leave open"
+    " which it is."
+)
+
+
+def wrong_winner_table(sources: Mapping[Vary, Source]) -> pd.DataFrame:
+    """One row a source, track and pair of contenders that have completed runs, in test accuracy.
+
+    `difference` is by how much the better's mean is higher (a fraction). `wrong_winner` is the probability that a run
+    of the worse is above one of the better, ties one half, every run of one held against every run of the other, with
+    its 95 % interval. It is empty below two runs of either, and where the means are equal, which leaves no winner to
+    miss; the names then stand in the plan's order.
+    """
+    rows = [row for vary in VARIES if vary in sources for row in _of_source(vary, sources[vary].runs)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("difference", *CHANCE), float))
+
+
+def wrong_winner_sentences(table: pd.DataFrame) -> list[tuple[Vary, str]]:
+    """What varied, and the sentence of each row that has a chance of the wrong winner."""
+    return [(row["vary"], _sentence(row)) for row in table.dropna(subset="wrong_winner").to_dict("records")]
+
+
+def wrong_winner_grid(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The table for reading: a heading row, then its rows."""
+    return [HEADING, *(_cells(row) for row in table.to_dict("records"))]
+
+
+def _of_source(vary: Vary, runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    completed = runs[runs["status"] == "completed"].astype({"test_accuracy": float}).dropna(subset="test_accuracy")
+    for track, of_track in completed.groupby("track", sort=False):
+        accuracies = {str(name): of["test_accuracy"] for name, of in of_track.groupby("contender", sort=False)}
+        for pair in itertools.combinations(accuracies, 2):
+            better, worse = sorted(pair, key=lambda name: -accuracies[name].mean())
+            yield {"vary": vary, "track": track, **_of_pair(pair, better, worse, accuracies)}
+
+
+def _of_pair(pair: tuple[str, str], better: str, worse: str, accuracies: Mapping[str, pd.Series]) -> dict[str, Any]:
+    difference = accuracies[better].mean() - accuracies[worse].mean()
+    is_tie = isclose(accuracies[better].mean(), accuracies[worse].mean(), rel_tol=1e-12)  # a sum's rounding is no lead
+    first, second = pair if is_tie else (better, worse)
+    n_better, n_worse = len(accuracies[first]), len(accuracies[second])
+    row = {"better": first, "worse": second, "n_better": n_better, "n_worse": n_worse}
+    if is_tie or min(n_better, n_worse) < 2:
+        return {**row, "difference": 0.0 if is_tie else difference}
+    chance = probability_of_improvement(accuracies[worse], accuracies[better], paired=False)
+    found = (chance.probability, *(chance.ci95 or (None, None)))
+    return {**row, "difference": difference, **dict(zip(CHANCE, found, strict=True))}
+
+
+def _sentence(row: dict[Any, Any]) -> str:
+    told = f"{row['better']} is ahead of {row['worse']} in mean accuracy ({row['track']})"
+    chance, low, high = (f"{100 * row[name]:.0f} %" for name in CHANCE)
+    return f"{told}; one run each picks the wrong winner in {chance} of cases [{low}, {high}]."
+
+
+def _cells(row: dict[Any, Any]) -> tuple[str, ...]:
+    named = (SOURCES[row["vary"]], row["track"], row["better"], row["worse"], f"{row['n_better']}, {row['n_worse']}")
+    by = f"{100 * row['difference']:.2f}"
+    if pd.isna(row["wrong_winner"]):
+        return (*named, by, ABSENT, ABSENT)
+    chance, low, high = (f"{100 * row[name]:.0f}" for name in CHANCE)
+    return (*named, by, f"{chance} %", f"[{low}, {high}]")
