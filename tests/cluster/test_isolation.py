@@ -125,7 +125,7 @@ def test_a_driver_with_neither_framework_does_a_study_of_both(bare_python: Path,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        timeout=580,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,7 +15,7 @@ from typing import Self
 
 PROGRAMS = ("ip", "rsync", "setpriv", "ssh", "ssh-keygen", "sshd", "unshare")
 SEARCHED = os.environ["PATH"] + ":/usr/sbin:/sbin"
-START_SECONDS = 20
+START_SECONDS = 60
 
 # Runs as the host's first process. Its /tmp/ray is its own, where Ray keeps the address of the cluster it belongs to.
 BOOT = """

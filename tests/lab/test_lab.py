@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ PROJECT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).parent / "ray")
 HEAD, WORKER = "lab-head", "lab-worker"
 SINGLE, REPLICATED = ("keras", "torch"), ("torch:ddp:2", "keras:multiworker:2")
-REPORTED_LOST_SECONDS = 120  # Ray's own health checks take up to a minute
+REPORTED_LOST_SECONDS = 400  # Ray's own health checks take up to a minute, and a busy machine its time
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=480,
+            timeout=1200,
             check=False,
         )
 
@@ -103,13 +104,16 @@ def for_the_lab(lab: Lab, up: dict[str, Host]) -> dict[str, object]:
 
 
 def wait_for_nodes(cluster: Cluster, count: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while cluster.alive() != count:
         assert time.monotonic() < deadline, cluster.ray("status", "--address", cluster.address).stdout
 
 
 def ray_processes_of(host: Host) -> list[str]:
-    names = [" ".join(process.cmdline()) for process in psutil.Process(host.process.pid).children(recursive=True)]
+    names = []
+    for process in psutil.Process(host.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            names.append(" ".join(process.cmdline()))
     return [name for name in names if "raylet" in name or name.startswith("ray::")]
 
 
@@ -120,8 +124,9 @@ def records_of(results: Path) -> dict[str, RunRecord]:
 def test_a_study_submitted_to_two_hosts_runs_on_both_and_its_results_come_back(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    # Two cores for each process: a replica takes all that a host has.
-    study = ("--seeds", 1, "--epochs", 1, "--limit-train", 1280, "--threads", 2, "--out", "results/two-hosts")
+    # Two cores for each process: a replica takes all that a host has. Native, since a parity audit takes minutes here.
+    small = ("--track", "native", "--seeds", 1, "--epochs", 1, "--limit-train", 1280)
+    study = (*small, "--threads", 2, "--out", "results/two-hosts")
     done = cluster.ray("submit", cluster.file, "scripts/compare.py", "--", *SINGLE, *REPLICATED, *study)
     assert done.returncode == 0, done.stdout
     fetched = cluster.ray("rsync-down", cluster.file, "results/", f"{tmp_path}/")
@@ -188,7 +193,7 @@ def test_the_runs_of_a_host_that_dies_are_done_on_the_other_and_flagged(cluster:
 
 def kill_in_the_middle(host: Host) -> set[str]:
     """Kill the host when its first run has trained for a moment; the runs that it had."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not (runs := [name for name in ray_processes_of(host) if name.startswith("ray::torch")]):
         assert time.monotonic() < deadline, (host.folder / "log").read_text()
         time.sleep(0.1)

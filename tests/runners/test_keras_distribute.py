@@ -54,7 +54,7 @@ def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras")
     runs = {name: pairs(name) for name in ("keras", *TOGETHER)}
     script = Path(__file__).with_name("groups_of_keras_replicas.py")
-    subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=500)
+    subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=1500)
     return {
         name: {
             run: [

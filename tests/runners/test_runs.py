@@ -39,7 +39,7 @@ class Done:
 
 def do(folder, *specs, test_images=10_000):
     command = [sys.executable, str(Path(__file__).with_name("one_process.py")), str(folder), str(test_images)]
-    subprocess.run([*command, *(spec.model_dump_json() for spec in specs)], check=True, timeout=300)
+    subprocess.run([*command, *(spec.model_dump_json() for spec in specs)], check=True, timeout=900)
     modules = set(json.loads((folder / "modules.json").read_text()))
     return [left_behind(folder / str(number), spec, modules) for number, spec in enumerate(specs)]
 

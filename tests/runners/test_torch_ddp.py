@@ -49,7 +49,7 @@ def left(tmp_path_factory):
     names = {1: [*RUNS], 2: [*RUNS, *NATIVE, *BREAKS], 3: [*RUNS, *NATIVE, *BREAKS]}
     runs = {replicas: pairs(replicas, names[replicas]) for replicas in names}
     script = Path(__file__).with_name("groups_of_replicas.py")
-    subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=300)
+    subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=900)
     return {
         replicas: {
             name: [

@@ -29,7 +29,7 @@ def run_script(name: str, *arguments: object, **variables: str) -> subprocess.Co
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
         env=environment(**variables),
     )
 
@@ -57,7 +57,7 @@ def read_until(process: "subprocess.Popen[str]", text: str) -> str:
 
 def finish(process: "subprocess.Popen[str]") -> str:
     """The rest of what the process says."""
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=900)
     return said
 
 
@@ -67,7 +67,7 @@ def workers_of(process: "subprocess.Popen[str]", run_id: str = "") -> list[psuti
     return [child for child, title in titles if title.startswith(f"ray::{run_id}") and "-seed" in title]
 
 
-def wait_until_gone(processes: list[psutil.Process], seconds: float = 30) -> list[psutil.Process]:
+def wait_until_gone(processes: list[psutil.Process], seconds: float = 90) -> list[psutil.Process]:
     """Those still alive after so long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -31,7 +31,7 @@ def run_copy(project: Path, *arguments: object) -> "subprocess.CompletedProcess[
     """A copy's compare.py from within it: Ray's workers look for modules where the driver was started."""
     script = [sys.executable, str(project / "scripts" / "compare.py"), *map(str, arguments)]
     there = environment(PYTHONPATH=str(project))
-    return subprocess.run(script, cwd=project, env=there, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(script, cwd=project, env=there, capture_output=True, text=True, check=False, timeout=900)
 
 
 def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
