@@ -46,7 +46,7 @@ def address_left_in(folder: Path = Path("/tmp")) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

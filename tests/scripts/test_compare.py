@@ -203,7 +203,7 @@ def test_an_interrupted_study_resumes_to_the_same_tables(study: Path, tmp_path: 
     arguments = (*SMALL, "--seeds", 2, "--out", tmp_path)
     interrupted = start_script("compare", *arguments)
     said = read_until(interrupted, "epoch 2/2")
-    wait_for(lambda: bool(workers_of(interrupted)))
+    wait_for(lambda: list((tmp_path / "runs").glob("*.json")) and workers_of(interrupted))
     trainees = workers_of(interrupted)
     interrupted.send_signal(signal.SIGINT)
     said += finish(interrupted)
