@@ -4,6 +4,7 @@ Standard deviations are of the size that real studies have, in accuracy: a seed 
 together, and each of them by 0.15 points alone.
 """
 
+import gc
 import itertools
 from collections import Counter
 
@@ -88,6 +89,15 @@ def test_unequal_spreads_in_native_keep_the_rates():
     assert found.get("better", 0) <= 0.025 + STRAY
 
 
+@pytest.fixture
+def little_to_collect():
+    """statsmodels collects garbage whenever it corrects p values, which takes long beside many objects."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("little_to_collect")
 @pytest.mark.parametrize("n", [5, 10])
 def test_of_studies_of_four_that_do_not_differ_one_in_twenty_at_most_is_told_as_different(n):
     shared, alone = np.random.default_rng([6, n]).normal(0, 0.005, (2, 4, STUDIES, n))
