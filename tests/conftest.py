@@ -8,6 +8,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from runners.registry import FRAMEWORKS
+
 # Folders whose files are not done at once: those of `cluster` look for a Ray of this machine. Long ones, so first.
 TOGETHER = ("scripts", "cluster", "lab")
 
@@ -15,6 +17,8 @@ settings.register_profile("unhurried", deadline=None)  # an example may take lon
 settings.load_profile("unhurried")
 # Ray's workers would give way to the other tests, at once and for as long as those last.
 os.environ.update(RAY_worker_niceness="0")
+# A process imports TensorFlow once: whichever test does it first, let it be as for a matched run.
+os.environ.update(FRAMEWORKS["keras"].matched_environment)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,8 +12,9 @@ from lenet.data import scale
 from lenet.draws import batch_orders, initial_weights, weights_sha256
 from runners.spec import RunSpec
 
-# float32 resolves a weight near 0.1 to 7e-9, which is 7e-6 of an Adam step of 0.001; averaged over a layer, less.
-UPDATE_TOLERANCE = 5e-6
+# float32 resolves a weight near 0.1 to 7e-9, which is 7e-6 of an Adam step of 0.001; and where a gradient comes near
+# Adam's epsilon, its rounding is not divided away. Which kernels a processor gets moves it: 5e-6 to 2e-5 were seen.
+UPDATE_TOLERANCE = 5e-5
 GRADIENT_TOLERANCE = 2e-6
 
 
