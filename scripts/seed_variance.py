@@ -1,6 +1,6 @@
 """How much of a result is its seed, and which part of it: initial weights, batch order, or what no seed decides?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -21,13 +21,34 @@ from runners.report.tables import runs_table, write
 from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import SOURCES
 from runners.report.wrong_winner import wrong_winner_sentences, wrong_winner_table
-from runners.spec import Vary
+from runners.spec import VARIES, Vary
+from runners.study import Plan
 from scripts import cli
+
+Run = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONTENDER[,CONTENDER]",
+        help="do the studies first, one for each --vary, in OUT/all, OUT/init, OUT/order and OUT/nothing; the same "
+        "command again goes on where it stopped",
+    ),
+]
 
 
 def seed_variance(
-    results: Annotated[list[Path], typer.Argument(help="--out folders of scripts/compare.py, one for each --vary")],
-    out: Annotated[Path | None, typer.Option(help="where tables and plots go [default: the first of RESULTS]")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="--out folders of scripts/compare.py, one for each --vary")
+    ] = None,
+    run: Run = None,
+    seeds: Annotated[str, typer.Option(help="with --run, those of each study, as scripts/compare.py has them")] = "10",
+    epochs: cli.Epochs = 13,
+    limit_train: cli.LimitTrain = 60_000,
+    threads: cli.Threads = 1,
+    device: cli.Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="where tables and plots go [default: the first of RESULTS; with --run results/variance]"),
+    ] = None,
     until_half_width: Annotated[
         float | None,
         typer.Option(
@@ -41,37 +62,72 @@ def seed_variance(
 ) -> None:
     """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
 
-    The folders must hold studies alike in all but --vary and --seeds. Needs no framework and no Ray, unless seeds are
-    to be added. Besides the tables variance and wrong_winner it draws both plots of the first.
+    The folders must hold studies alike in all but --vary and --seeds. Needs no framework and no Ray, unless runs are
+    to be done: with --run all of them, with --until-half-width some more. Besides the tables variance and wrong_winner
+    it draws both plots of the first.
     """
     with cli.exit_codes():
+        if bool(results) == bool(run):
+            raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
         if until_half_width is not None and not until_half_width > 0:
             raise BadInput(f"--until-half-width must be above 0, not {until_half_width}")
         console = cli.stdout_console()
+        folders = list(results or [])
+        if run:
+            out = out or Path("results/variance")
+            plan = Plan(
+                contenders=cli.contenders(run.split(",")),
+                tracks=("matched",),
+                seeds=cli.seeds(seeds),
+                epochs=epochs,
+                limit_train=limit_train,
+                threads=threads,
+            )
+            folders = do_studies(out, plan, cli.device(device), address, load(data_dir), console)
         if until_half_width is not None:
-            if len(results) > 1:
-                raise BadInput(f"--until-half-width takes one folder, not {len(results)}")
-            extend(results[0], until_half_width, address, load(data_dir), console)
-        found, unreadable = read_sources(results)
-        sources = with_labels(found, data_dir, console)
-        folder = out or results[0]
+            if len(folders) > 1:
+                raise BadInput(f"--until-half-width takes one folder, not {len(folders)}")
+            extend(folders[0], until_half_width, address, load(data_dir), console)
+        sources = report(folders, out or folders[0], data_dir, console)
+        if until_half_width is not None:
+            show_reached(folders[0], sources, console)
+
+
+def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: Console) -> Mapping[Vary, Source]:
+    """Write and show what the studies of these folders tell; returns what it was told from."""
+    found, unreadable = read_sources(folders)
+    sources = with_labels(found, data_dir, console)
+    store.prepare(out)
+    variance, wrong_winner = variance_table(sources), wrong_winner_table(sources)
+    with cli.holding(out, console):
+        write(variance, out / "tables", "variance")
+        write(wrong_winner, out / "tables", "wrong_winner")
+        drawn = draw_variance(variance, out)
+    for item in unreadable:
+        console.print(f"{item.path} is skipped: {item.reason}", markup=False)
+    show_variance(variance, console)
+    told = [*precision_sentences(variance), *wrong_winner_sentences(wrong_winner)]
+    for vary, sentence in [*told, *beyond_images_sentences(variance)]:
+        console.print(f"[{SOURCES[vary]}] {sentence}", markup=False, highlight=False)
+    for plot in drawn:
+        console.print(f"{out / 'plots' / plot.name}.png", markup=False, highlight=False)
+    console.print(f"{out / 'tables' / 'variance.csv'}", markup=False, highlight=False)
+    return sources
+
+
+def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> list[Path]:
+    """What is missing of a study for each source of variance; the folders."""
+    from scripts.compare import Permissions, do_missing_runs  # with Ray
+
+    folders = {vary: out / vary for vary in VARIES}
+    may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
+    for vary, folder in folders.items():
         store.prepare(folder)
-        variance, wrong_winner = variance_table(sources), wrong_winner_table(sources)
+        console.print(f"[{SOURCES[vary]}] {folder}", markup=False, highlight=False)
         with cli.holding(folder, console):
-            write(variance, folder / "tables", "variance")
-            write(wrong_winner, folder / "tables", "wrong_winner")
-            drawn = draw_variance(variance, folder)
-        for item in unreadable:
-            console.print(f"{item.path} is skipped: {item.reason}", markup=False)
-        show_variance(variance, console)
-        told = [*precision_sentences(variance), *wrong_winner_sentences(wrong_winner)]
-        for vary, sentence in [*told, *beyond_images_sentences(variance)]:
-            console.print(f"[{SOURCES[vary]}] {sentence}", markup=False, highlight=False)
-        if until_half_width is not None:
-            show_reached(results[0], sources, console)
-        for plot in drawn:
-            console.print(f"{folder / 'plots' / plot.name}.png", markup=False, highlight=False)
-        console.print(f"{folder / 'tables' / 'variance.csv'}", markup=False, highlight=False)
+            do_missing_runs(folder, plan.model_copy(update={"vary": vary}), device, address, data, console, may)
+            build(folder)
+    return list(folders.values())
 
 
 def extend(folder: Path, half_width: float, address: str, data: FashionMnist, console: Console) -> None:

@@ -115,11 +115,11 @@ def needed_by(name: str, extras: set[str], found: dict[str, set[str]]) -> dict[s
     return found
 
 
-def test_a_driver_with_neither_framework_does_a_study_of_both(bare_python: Path, tmp_path: Path) -> None:
+def test_a_driver_with_neither_framework_does_a_matched_study_of_both(bare_python: Path, tmp_path: Path) -> None:
     registry = [bare_python, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path / "probe", "six"]
     if subprocess.run(registry, capture_output=True, check=False).returncode:
         pytest.skip("pip reaches no package registry")
-    study = ("--isolate", "--track", "native", "--seeds", "1", "--epochs", "1", "--limit-train", "1280")
+    study = ("keras", "torch:ddp:2", "--isolate", "--seeds", "1", "--epochs", "1", "--limit-train", "1280")
     done = subprocess.run(
         [bare_python, PROJECT / "scripts" / "compare.py", *study, "--address", "local", "--out", tmp_path / "out"],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -130,13 +130,17 @@ def test_a_driver_with_neither_framework_does_a_study_of_both(bare_python: Path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The environments are there after" in done.stdout
+    assert "Parity audit (quick): all" in done.stdout
     records = [RunRecord.model_validate_json(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*.json")]
+    assert {str(record.spec.contender): record.status for record in records} == {
+        "keras": "completed",
+        "torch:ddp:2": "completed",
+    }
     seen = {
         name: version
         for record in records
         if record.environment
         for name, version in record.environment.versions.items()
     }
-    assert {record.status for record in records} == {"completed"}
     assert seen["torch"].split("+")[0] == metadata.version("torch").split("+")[0]
     assert seen["tensorflow"] == metadata.version("tensorflow-cpu")

@@ -151,14 +151,17 @@ def test_a_client_without_the_token_is_refused(cluster: Cluster, tmp_path: Path)
     assert "Active:" not in asked.stdout
 
 
-def test_the_dashboard_answers_the_head_alone(cluster: Cluster) -> None:
-    probe = "exec 3<> /dev/tcp/{}/8265 && echo open"
-    outside = subprocess.run(
-        ["bash", "-c", probe.format(cluster.hosts[HEAD].address)], capture_output=True, check=False
-    )
-    inside = cluster.ray("exec", cluster.file, probe.format("127.0.0.1"))
+def test_the_dashboard_answers_the_head_alone_and_takes_jobs(cluster: Cluster) -> None:
+    probe = f"exec 3<> /dev/tcp/{cluster.hosts[HEAD].address}/8265"
+    outside = subprocess.run(["bash", "-c", probe], capture_output=True, check=False)
     assert outside.returncode != 0
+    documented = (PROJECT / "cluster" / "cluster.yaml").read_text()
+    (submit,) = re.findall(r"# +RAY_AUTH_MODE=token (ray job submit .*)", documented)
+    study = "torch --track native --seeds 1 --epochs 1 --limit-train 1280 --out results/job"
+    inside = cluster.ray("exec", cluster.file, f"{submit} {study}")
     assert inside.returncode == 0, inside.stdout
+    assert "2 node(s)" in inside.stdout
+    assert "torch-native-seed0  epoch 1/1" in inside.stdout
 
 
 def test_the_runs_of_a_host_that_dies_are_done_on_the_other_and_flagged(cluster: Cluster, tmp_path: Path) -> None:

@@ -146,6 +146,34 @@ def test_folders_that_do_not_go_together_are_refused(studies: tuple[Path, Path],
     assert done.stderr.count("\n") == 1
 
 
+def test_studies_of_every_source_are_made_and_gone_on_with(ray_here: str, tmp_path: Path) -> None:
+    command = ("seed_variance", "--run", "torch", "--limit-train", 256, "--epochs", 1, "--address", ray_here)
+    done = run_script(*command, "--seeds", 1, "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    sources = ["all", "init", "order", "nothing"]
+    assert list(pd.read_csv(tmp_path / "tables" / "variance.csv")["vary"]) == [name for name in sources for _ in "12"]
+    for name in sources:
+        assert store.existing_study(tmp_path / name).plan.vary == name
+        assert (tmp_path / name / "report.html").exists()
+    more = run_script(*command, "--seeds", 2, "--out", tmp_path)
+    assert (more.returncode, more.stderr) == (0, "")
+    assert more.stdout.count("1 run to do") == 4
+    drawn = {name: runs_of(tmp_path / name)[["init_sha256", "order_sha256"]].nunique() for name in sources}
+    assert {name: tuple(counts) for name, counts in drawn.items()} == {
+        "all": (2, 2),
+        "init": (2, 1),
+        "order": (1, 2),
+        "nothing": (1, 1),
+    }
+
+
+@pytest.mark.parametrize("arguments", [(), ("results", "--run", "torch")])
+def test_either_folders_are_named_or_what_to_run(arguments: tuple[str, ...]) -> None:
+    done = run_script("seed_variance", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "name the folders of studies that are there, or with --run the contenders" in done.stderr
+
+
 def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: str, tmp_path: Path) -> None:
     tiny = (*TINY, "--seeds", 5, "--address", ray_here)
     assert run_script("compare", "torch", *tiny, "--out", tmp_path).returncode == 0
