@@ -77,7 +77,7 @@ def _words(
     told = f"{mean} {_between(95, ci95, metric)}{caveat}. What was declared to matter is {margin}."
     if kind == "different":
         return (
-            f"{metric.label}: they differ, but by enough to matter is open.",
+            f"{metric.label}: they differ; whether by enough to matter is open.",
             told,
             change,
         )
