@@ -128,7 +128,8 @@ def variance(report: "Report") -> Section:
         notes.append(WRONG_WINNER_NOTE)
     told = (
         "For the other sources, do the same study (matched track alone) once for each of --vary all, init, order and"
-        " nothing, each into an --out of its own, and give all these folders to scripts/seed_variance.py."
+        " nothing, each into an --out of its own, and give all these folders to scripts/seed_variance.py; or have its"
+        " --run do a study of each."
     )
     zero = f" {EXACTLY_ZERO}" if (report.variance["sd"] == 0).any() else ""
     note = (

@@ -44,7 +44,10 @@ def test_equivalence_says_from_which_difference_on_it_would_be_none(make_record,
 
 def test_a_difference_of_open_size_differs(make_record, make_plan):
     answer = told(make_record, make_plan, 0.005 + SPREAD)
-    assert (answer.kind, answer.short) == ("different", "Test accuracy: they differ; whether by enough to matter is open.")
+    assert (answer.kind, answer.short) == (
+        "different",
+        "Test accuracy: they differ; whether by enough to matter is open.",
+    )
 
 
 def test_what_is_not_settled_says_how_many_more_seeds_would_settle_it(make_record, make_plan):

@@ -183,7 +183,7 @@ def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everythin
     assert found in section
     assert "weights and order torch, native test loss 3, 1 oom" in section
     assert "once for each of --vary all, init, order and nothing" in section
-    assert "scripts/seed_variance.py" in section
+    assert "scripts/seed_variance.py; or have its --run do a study of each" in section
     assert "exactly 0" not in section
 
 
