@@ -71,10 +71,12 @@ def runner_seconds(framework: str, track: str, epochs: int) -> float:
 
 
 def output_of(command: list[str], **variables: str) -> str:
-    """Run a Python script to its end and return what it printed."""
+    """Run a Python script to its end and return what it printed; what it complained of is shown only if it fails."""
     done = subprocess.run(
-        [sys.executable, *command], check=True, stdout=subprocess.PIPE, text=True, env=os.environ | variables
+        [sys.executable, *command], capture_output=True, check=False, text=True, env=os.environ | variables
     )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
