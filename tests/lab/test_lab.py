@@ -135,6 +135,8 @@ def test_a_study_submitted_to_two_hosts_runs_on_both_and_its_results_come_back(
     assert {str(record.spec.contender) for record in records.values()} == {*SINGLE, *REPLICATED}
     assert {record.status for record in records.values()} == {"completed"}
     for record in records.values():
+        seconds = f"{record.clock.startup_seconds:.0f} s to start, {record.clock.total_seconds:.0f} s in all"
+        print(f"{record.run_id} on {', '.join(record.nodes)}: {seconds}")
         replicated = str(record.spec.contender) in REPLICATED
         assert set(record.nodes) == ({HEAD, WORKER} if replicated else {record.node})
         assert len(record.nodes) == record.spec.contender.replicas
