@@ -1,6 +1,7 @@
 """Rules of the whole suite: what goes side by side, and that under REQUIRE_ALL=1 nothing may be skipped."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -17,6 +18,8 @@ settings.register_profile("unhurried", deadline=None)  # an example may take lon
 settings.load_profile("unhurried")
 # Ray's workers would give way to the other tests, at once and for as long as those last.
 os.environ.update(RAY_worker_niceness="0")
+# Started in the background, a shell has this process ignore Ctrl-C, and so would the scripts that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A process imports TensorFlow once: whichever test does it first, let it be as for a matched run.
 os.environ.update(FRAMEWORKS["keras"].matched_environment)
 

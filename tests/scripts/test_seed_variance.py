@@ -16,15 +16,19 @@ TINY = ("--limit-train", 640, "--epochs", 1)
 
 
 @pytest.fixture(scope="module")
-def studies(ray_here: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """PyTorch twice on two seeds: varied in weights and order, and in nothing."""
-    folder = tmp_path_factory.mktemp("studies")
-    for vary in ("all", "nothing"):
-        arguments = (*TINY, "--seeds", 2, "--vary", vary, "--address", ray_here, "--out", folder / vary)
-        done = run_script("compare", "torch", "torch", *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-        (folder / vary / "stdout").write_text(done.stdout)
-    return folder / "all", folder / "nothing"
+def made(ray_here: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of PyTorch twice on two seeds for each source of variance, and what is told of all."""
+    folder = tmp_path_factory.mktemp("made")
+    command = ("--run", "torch,torch", *TINY, "--seeds", 2, "--address", ray_here, "--out", folder)
+    done = run_script("seed_variance", *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studies(made: Path) -> tuple[Path, Path]:
+    """Those varied in weights and order, and in nothing."""
+    return made / "all", made / "nothing"
 
 
 def runs_of(folder: Path) -> pd.DataFrame:
@@ -52,7 +56,7 @@ def test_where_nothing_varied_all_runs_draw_the_same(studies: tuple[Path, Path])
 
 
 def test_the_control_and_what_was_held_fixed_are_told_on_the_screen(studies: tuple[Path, Path]) -> None:
-    over_seeds, of_nothing = ((folder / "stdout").read_text() for folder in studies)
+    over_seeds, of_nothing = (run_script("report", folder).stdout for folder in studies)
     opening = (
         "[A/A control] torch and torch#2 are the same framework (matched): whatever differs between them is chance"
     )
@@ -146,19 +150,14 @@ def test_folders_that_do_not_go_together_are_refused(studies: tuple[Path, Path],
     assert done.stderr.count("\n") == 1
 
 
-def test_studies_of_every_source_are_made_and_gone_on_with(ray_here: str, tmp_path: Path) -> None:
-    command = ("seed_variance", "--run", "torch", "--limit-train", 256, "--epochs", 1, "--address", ray_here)
-    done = run_script(*command, "--seeds", 1, "--out", tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_study_of_every_source_is_made_and_told_of(made: Path) -> None:
     sources = ["all", "init", "order", "nothing"]
-    assert list(pd.read_csv(tmp_path / "tables" / "variance.csv")["vary"]) == [name for name in sources for _ in "12"]
+    table = pd.read_csv(made / "tables" / "variance.csv")
+    assert list(table["vary"]) == [name for name in sources for _ in range(4)]
     for name in sources:
-        assert store.existing_study(tmp_path / name).plan.vary == name
-        assert (tmp_path / name / "report.html").exists()
-    more = run_script(*command, "--seeds", 2, "--out", tmp_path)
-    assert (more.returncode, more.stderr) == (0, "")
-    assert more.stdout.count("1 run to do") == 4
-    drawn = {name: runs_of(tmp_path / name)[["init_sha256", "order_sha256"]].nunique() for name in sources}
+        assert store.existing_study(made / name).plan.vary == name
+        assert (made / name / "report.html").exists()
+    drawn = {name: runs_of(made / name)[["init_sha256", "order_sha256"]].nunique() for name in sources}
     assert {name: tuple(counts) for name, counts in drawn.items()} == {
         "all": (2, 2),
         "init": (2, 1),
