@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from runners.report.build import Report
@@ -45,7 +45,8 @@ def _table(grid: Sequence[Sequence[str]], words: int = 1) -> Table:
     heading, *rows = grid
     table = Table()
     for index, name in enumerate(heading):
-        table.add_column(name, justify="right" if index >= words else "left")
+        justify: JustifyMethod = "right" if index >= words else "left"
+        table.add_column(name, justify=justify, overflow="fold")  # cut short, two strategies would look alike
     for cells in rows:
         table.add_row(*cells)
     return table

@@ -218,6 +218,12 @@ def test_screen_and_page_show_the_scaling(weak_report):
     assert 'alt="Training seconds per epoch. torch' in page
 
 
+def test_on_a_narrow_screen_no_name_is_cut_short(weak_report):
+    console = Console(file=StringIO(), width=70)
+    show(weak_report, console)
+    assert "…" not in console.file.getvalue()
+
+
 def test_a_strong_study_pairs_replicas_and_one_without_strategies_shows_no_scaling(study_folder, everything):
     report = assemble(study_folder(("torch", "torch:ddp:2")))
     assert report.comparisons["paired"].all()
