@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lenet.data import FashionMnist, load
 from lenet.errors import BadInput
-from runners import pilot, store
+from runners import audit, pilot, store
 from runners.report.build import build
 from runners.report.gallery import draw_variance
 from runners.report.precision import beyond_images_sentences, precision_sentences
@@ -116,7 +116,7 @@ def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: C
 
 
 def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> list[Path]:
-    """What is missing of a study for each source of variance; the folders."""
+    """What is missing of a study for each source of variance; the folders. One parity audit holds for all of them."""
     from scripts.compare import Permissions, do_missing_runs  # with Ray
 
     folders = {vary: out / vary for vary in VARIES}
@@ -125,6 +125,8 @@ def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMn
         store.prepare(folder)
         console.print(f"[{SOURCES[vary]}] {folder}", markup=False, highlight=False)
         with cli.holding(folder, console):
+            if (known := audit.read(folders["all"])) and not audit.read(folder):
+                audit.write(folder, known)
             do_missing_runs(folder, plan.model_copy(update={"vary": vary}), device, address, data, console, may)
             build(folder)
     return list(folders.values())

@@ -22,6 +22,7 @@ def made(ray_here: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ("--run", "torch,torch", *TINY, "--seeds", 2, "--address", ray_here, "--out", folder)
     done = run_script("seed_variance", *command)
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Parity audit (quick): all") == 1
     return folder
 
 
