@@ -25,17 +25,17 @@ PRECISION_NOTE = (
 def precision_sentences(variance: pd.DataFrame) -> list[tuple[Vary, str]]:
     """What varied, and how the interval of each contender's mean accuracy shrinks with runs, from the variance table.
 
-    Contenders with less than two completed runs are left out.
+    Contenders with less than two completed runs are left out, and those whose runs all came out the same.
     """
-    return [(row["vary"], _precision(row)) for row in _of_accuracy(variance) if pd.notna(row["half_width"])]
+    return [(row["vary"], _precision(row)) for row in _spread(variance) if pd.notna(row["half_width"])]
 
 
 def beyond_images_sentences(variance: pd.DataFrame) -> list[tuple[Vary, str]]:
     """What varied, and how much of each contender's spread in accuracy is left beyond the choice of test images.
 
-    Contenders of which the variance table does not tell it are left out.
+    Contenders of which the variance table does not tell it are left out, and those whose runs all came out the same.
     """
-    rows = _of_accuracy(variance)
+    rows = _spread(variance)
     return [(row["vary"], _beyond_images(row)) for row in rows if pd.notna(row["distribution_variance"])]
 
 
@@ -53,6 +53,10 @@ def foreseen(sd: float, runs: int) -> float:
 
 def _of_accuracy(variance: pd.DataFrame) -> list[dict[Any, Any]]:
     return variance[variance["metric"] == "test_accuracy"].to_dict("records")
+
+
+def _spread(variance: pd.DataFrame) -> list[dict[Any, Any]]:
+    return [row for row in _of_accuracy(variance) if row["sd"] > 0]
 
 
 def _precision(row: dict[Any, Any]) -> str:

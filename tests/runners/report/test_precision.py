@@ -55,6 +55,11 @@ def test_one_run_has_no_precision(table):
     assert precision_sentences(variance_table({"all": Source(runs_table([]))})) == []
 
 
+def test_of_runs_that_all_came_out_the_same_no_spread_is_told(table):
+    same = table(**NESTED).assign(sd=0.0, half_width=0.0, distribution_variance=0.0, distribution_sd=0.0)
+    assert precision_sentences(same) == beyond_images_sentences(same) == []
+
+
 def test_what_is_left_beyond_the_choice_of_test_images_is_told(table):
     ((_, told),) = beyond_images_sentences(table(**NESTED))
     right = np.array([~wrong for wrong in NESTED["predictions"].values()], float)
