@@ -64,6 +64,12 @@ def test_below_two_runs_of_either_nothing_is_told(table, completed):
     assert wrong_winner_sentences(rows) == []
 
 
+def test_two_runs_of_each_are_enough(table):
+    (row,) = table(changed={seed: {"status": "oom"} for seed in range(2, 5)}).to_dict("records")
+    assert (row["better"], row["n_better"], row["n_worse"]) == ("torch", 2, 5)
+    assert row["wrong_winner"] == pytest.approx(stats.mannwhitneyu(ACCURACIES, AHEAD[:2]).statistic / 10)
+
+
 def test_there_is_a_row_for_each_source_track_and_pair(make_runs):
     names = ("torch", "keras", "torch#2")
     three = pd.concat([make_runs(name, accuracies=np.array(AHEAD) - i / 100) for i, name in enumerate(names)])
