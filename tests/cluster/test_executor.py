@@ -20,6 +20,7 @@ from runners.events import EpochDone, Event, Retried, Started
 from runners.record import EpochRow, RunResult
 from runners.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, intervals, pid_and, raises_or_dies, stub
+from tests.ray_heads import wait_for
 
 CPUS, GPUS = 2, 2
 
@@ -50,9 +51,17 @@ def most_at_once(tmp_path: Path) -> int:
 
 
 def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are_cores(tmp_path: Path) -> None:
-    results, told = do(tmp_path, specs(3, epochs=3), seconds_per_epoch=0.3)
-    assert all(result.record.status == "completed" for result in results.values())
-    assert all(result.record.attempts == 1 for result in results.values())
+    alone, told = stub(tmp_path), []
+
+    def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
+        def once_others_have_begun(row: EpochRow) -> None:
+            wait_for(lambda: len(list(tmp_path.iterdir())) >= CPUS)  # however slowly processes start here
+            on_epoch(row)
+
+        return alone(spec, data, once_others_have_begun, began_at)
+
+    results = list(execute(specs(3, epochs=3), NO_DATA, work, told.append))
+    assert [(result.record.status, result.record.attempts) for result in results] == [("completed", 1)] * 6
     assert len({pid for pid, *_ in intervals(tmp_path)}) == 6
     assert most_at_once(tmp_path) == CPUS
     assert sum(isinstance(event, Started) for event in told) == 6
