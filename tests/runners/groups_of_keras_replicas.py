@@ -129,9 +129,7 @@ def replica(folder: Path, name: str, rank: int, addresses: list[str], runs: list
             few = images.first(spec.limit_train)
             outcome = runner.train(spec, few, Stopwatch(), told.append, Path(scratch), weights.append)
             written = sorted(path.name for path in Path(scratch).iterdir())
-        once, two = spec.model_copy(update={"epochs": 1}), few.first(spec.batch_size + 1)
-        looked_at = break_name == "none" and spec.reduce_lr is not None
-        fed = runner.look(once, two, few.test_images[:1]).fed if looked_at else ()
+        fed = runner.look(spec, few, few.test_images[:1]).fed if break_name == "none" and spec.epochs == 1 else ()
         steps = {"weights": weights[-1], "steps": len(weights), "seen": seen}
         left = {"outcome": outcome, "written": written, "fed": fed, **steps}
         (folder / f"{name}.{number}.{rank}.pickle").write_bytes(pickle.dumps(left))

@@ -37,15 +37,7 @@ RUNS = {
 }
 PAIRS = ("keras:mirrored:2", "keras:multiworker:2")
 TOGETHER = (*PAIRS, "keras:mirrored:3", "keras:multiworker:3")
-LONG_RUNS = ("Adam", "SGD")
-# By contender; of one that is not there something else tells as much. Each run takes seconds, to trace its steps.
-RUNS_OF = {
-    "keras": [*LONG_RUNS, "callbacks", "short", "float32"],
-    "keras:mirrored:2": [*LONG_RUNS, "callbacks", "float32", "native", *BREAKS],
-    "keras:multiworker:2": [*LONG_RUNS, "callbacks", "native"],
-    "keras:mirrored:3": [*LONG_RUNS],
-    "keras:multiworker:3": [*LONG_RUNS],
-}
+RUNS_OF_THREE = ("Adam", "SGD")  # the rest is told by two, and takes time
 SHOWS_IN = {
     "shares weigh the same": "weights",
     "sums stay apart": "test_loss",
@@ -53,13 +45,14 @@ SHOWS_IN = {
     "shares leave images out": "weights",
     "shares are strided": "predictions",
 }
+BROKEN = [("keras:mirrored:2", name) for name in BREAKS]
 
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):
     """By contender, by run or break of a short run: what each process left."""
     folder = tmp_path_factory.mktemp("keras")
-    runs = {name: pairs(name) for name in RUNS_OF}
+    runs = {name: pairs(name) for name in ("keras", *TOGETHER)}
     script = Path(__file__).with_name("groups_of_keras_replicas.py")
     subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=1500)
     return {
@@ -68,20 +61,24 @@ def left(tmp_path_factory):
                 pickle.loads((folder / f"{name}.{number}.{rank}.pickle").read_bytes())
                 for rank in range(processes(Contender.model_validate(name)))
             ]
-            for number, run in enumerate(RUNS_OF[name])
+            for number, run in enumerate([*runs_of(name), *BREAKS][: len(runs[name])])
         }
-        for name in RUNS_OF
+        for name in runs
     }
 
 
+def runs_of(name):
+    return RUNS_OF_THREE if name.endswith("3") else RUNS
+
+
 def pairs(name):
-    settings = RUNS | dict.fromkeys(BREAKS, SHORT)
-    specs = [RunSpec(contender=name, **settings[run]).model_dump_json() for run in RUNS_OF[name]]
-    return [(run if run in BREAKS else "none", spec) for run, spec in zip(RUNS_OF[name], specs, strict=True)]
+    specs = {run: RunSpec(contender=name, **RUNS[run]).model_dump_json() for run in runs_of(name)}
+    breaks = [wrong for broken, wrong in BROKEN if broken == name]
+    return [*(("none", spec) for spec in specs.values()), *((wrong, specs["short"]) for wrong in breaks)]
 
 
 @pytest.mark.parametrize(
-    ("name", "run"), [(name, run) for name in TOGETHER for run in (*LONG_RUNS, "callbacks") if run in RUNS_OF[name]]
+    ("name", "run"), [(name, run) for name in TOGETHER for run in runs_of(name) if run not in ("float32", "native")]
 )
 def test_replicas_arrive_where_a_single_one_does(left, run, name):
     alone, together = left["keras"][run][0], left[name][run]
@@ -93,7 +90,7 @@ def test_replicas_arrive_where_a_single_one_does(left, run, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "run"), [(name, run) for name in TOGETHER if "multiworker" in name for run in RUNS_OF[name]]
+    ("name", "run"), [(name, run) for name in TOGETHER if "multiworker" in name for run in runs_of(name)]
 )
 def test_all_processes_have_the_same_weights_and_figures_to_the_bit(left, run, name):
     first, *others = left[name][run]
@@ -113,9 +110,8 @@ def test_callbacks_decide_for_all_replicas_as_for_one(left, name):
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_audit_sees_the_whole_batches_in_order(left, name):
-    alone = left["keras"]["callbacks"][0]["fed"]
-    assert alone
-    for process in left[name]["callbacks"]:
+    alone = left["keras"]["short"][0]["fed"]
+    for process in left[name]["short"]:
         for (images, labels), (other_images, other_labels) in zip(alone, process["fed"], strict=True):
             assert np.array_equal(images, other_images)
             assert np.array_equal(labels, other_labels)
@@ -149,9 +145,9 @@ def test_in_the_native_track_each_image_is_trained_on_and_tested_once(left, name
     assert len(ours[0]["outcome"].predictions) == TESTS
 
 
-@pytest.mark.parametrize("broken", BREAKS)
-def test_a_break_of_weighting_splitting_or_evaluation_is_seen(left, broken):
-    alone, wrong = left["keras"]["short"][0], left["keras:mirrored:2"][broken][0]
+@pytest.mark.parametrize(("name", "broken"), BROKEN)
+def test_a_break_of_weighting_splitting_or_evaluation_is_seen(left, name, broken):
+    alone, wrong = left["keras"]["short"][0], left[name][broken][0]
     assert apart(alone, wrong)[SHOWS_IN[broken]] > 1000 * ALLOWED
 
 
@@ -160,6 +156,7 @@ def test_a_contender_of_two_processes_does_not_train_alone(keras_runner):
         keras_runner.distribute.strategy(RunSpec(contender="keras:mirrored:2"))
 
 
-def test_a_replica_may_have_no_image_in_single_precision_either(left):
-    distances = apart(left["keras"]["float32"][0], left["keras:mirrored:2"]["float32"][0])
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_replica_may_have_no_image_in_single_precision_either(left, name):
+    distances = apart(left["keras"]["float32"][0], left[name]["float32"][0])
     assert max(distances.values()) <= 1e-4, distances
