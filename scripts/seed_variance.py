@@ -71,8 +71,10 @@ def seed_variance(
             raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
         if until_half_width is not None and not until_half_width > 0:
             raise BadInput(f"--until-half-width must be above 0, not {until_half_width}")
+        folders = [*(results or [])]
+        if until_half_width is not None and len(folders) != 1:
+            raise BadInput(f"--until-half-width takes one folder, not {len(folders) or '--run'}")
         console = cli.stdout_console()
-        folders = list(results or [])
         if run:
             out = out or Path("results/variance")
             plan = Plan(
@@ -85,8 +87,6 @@ def seed_variance(
             )
             folders = do_studies(out, plan, cli.device(device), address, load(data_dir), console)
         if until_half_width is not None:
-            if len(folders) > 1:
-                raise BadInput(f"--until-half-width takes one folder, not {len(folders)}")
             extend(folders[0], until_half_width, address, load(data_dir), console)
         sources = report(folders, out or folders[0], data_dir, console)
         if until_half_width is not None:
@@ -117,25 +117,19 @@ def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: C
 
 def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> list[Path]:
     """What is missing of a study for each source of variance; the folders. One parity audit holds for all of them."""
-    from scripts.compare import Permissions, do_missing_runs  # with Ray
-
     folders = {vary: out / vary for vary in VARIES}
-    may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
     for vary, folder in folders.items():
         store.prepare(folder)
         console.print(f"[{SOURCES[vary]}] {folder}", markup=False, highlight=False)
         with cli.holding(folder, console):
             if (known := audit.read(folders["all"])) and not audit.read(folder):
                 audit.write(folder, known)
-            do_missing_runs(folder, plan.model_copy(update={"vary": vary}), device, address, data, console, may)
-            build(folder)
+            complete(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
     return list(folders.values())
 
 
 def extend(folder: Path, half_width: float, address: str, data: FashionMnist, console: Console) -> None:
     """Do the runs that the folder's pilot decides on, or what is missing of them."""
-    from scripts.compare import Permissions, do_missing_runs  # with Ray
-
     plan = store.existing_study(folder).plan
     with cli.holding(folder, console):
         records, _ = store.read_records(folder, plan)
@@ -143,9 +137,16 @@ def extend(folder: Path, half_width: float, address: str, data: FashionMnist, co
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
         console.print(told, markup=False, highlight=False)
         extended = plan.model_copy(update={"seeds": pilot.topped_up(plan.seeds, decided.runs)})
-        may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
-        do_missing_runs(folder, extended, plan.device, address, data, console, may)
-        build(folder)
+        complete(folder, extended, plan.device, address, data, console)
+
+
+def complete(folder: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> None:
+    """Do what a folder, held by this process, lacks of a plan, and report it."""
+    from scripts.compare import Permissions, do_missing_runs  # with Ray
+
+    may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
+    do_missing_runs(folder, plan, device, address, data, console, may)
+    build(folder)
 
 
 def show_reached(folder: Path, sources: Mapping[Vary, Source], console: Console) -> None:
