@@ -51,7 +51,7 @@ def most_at_once(tmp_path: Path) -> int:
 
 
 def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are_cores(tmp_path: Path) -> None:
-    alone, told = stub(tmp_path), []
+    alone, told = stub(tmp_path, seconds_per_epoch=0.3), []
 
     def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
         def once_others_have_begun(row: EpochRow) -> None:
