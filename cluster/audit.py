@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lenet.data import FashionMnist
-from runners import environment
+from lenet.errors import BadInput, ClusterLost, ProcessDied
 from runners.audit import Audit, compare, conditions
 from runners.divergence import Divergence, divergence, follow, walks
+from runners.environment import Software
 from runners.spec import Contender, RunSpec, Settings
 from runners.witness import Level, Task, Witness, testify
 
@@ -21,18 +23,21 @@ def hold_audit(
     level: Level,
     data: FashionMnist,
     call_each: CallEach,
-    versions: dict[str, str],
+    software: Software,
 ) -> Audit:
-    """Audit the contenders against each other; `versions` are those of their processes."""
+    """Audit the contenders against each other; `software` is what each of their processes must have.
+
+    Raises BadInput if one has other software, and ClusterLost if its processes kept dying: a death is no mismatch.
+    """
     begun = time.perf_counter()
     tasks = [Task(contender=contender, settings=settings, level=level) for contender in contenders]
-    answers = call_each(testify, [task.spec() for task in tasks], tasks, data)
+    answers = call_each(partial(testify, software), [task.spec() for task in tasks], tasks, data)
     witnesses = [_witness(task, answer) for task, answer in zip(tasks, answers, strict=True)]
     return Audit(
         level=level,
         rows=compare(tasks, witnesses, data),
         machines=tuple(dict.fromkeys(witness.machine for witness in witnesses if witness.machine)),
-        conditions=conditions(contenders, settings, environment.code_sha256(), versions),
+        conditions=conditions(contenders, settings, software.code_sha256, software.versions),
         defaults=tuple(witness.defaults for witness in witnesses if witness.defaults),
         seconds=time.perf_counter() - begun,
     )
@@ -41,10 +46,11 @@ def hold_audit(
 def follow_divergence(
     contenders: Sequence[Contender], settings: Settings, data: FashionMnist, call_each: CallEach
 ) -> Divergence:
-    """Follow how the contenders part; raises the exception of a process that fails."""
+    """Follow how the contenders part; raises the exception of a process that fails, as `hold_audit` does."""
     walked = walks(contenders, settings)
     traces = call_each(follow, [walk.spec("float32") for walk in walked], walked, data)
-    for trace in traces:
+    for walk, trace in zip(walked, traces, strict=True):
+        _raise_if_lost(walk.name, trace)
         if isinstance(trace, Exception):
             raise trace
     return divergence(walked, traces)
@@ -52,9 +58,20 @@ def follow_divergence(
 
 def _witness(task: Task, answer: Witness | Exception) -> Witness:
     """The answer, or what is left of a witness whose process failed: the last line says what it was."""
+    _raise_if_lost(str(task.contender), answer)
     if isinstance(answer, Exception):
         return Witness(str(task.contender), death=_last_line(answer))
     return answer
+
+
+def _raise_if_lost(name: str, answer: Any) -> None:
+    if isinstance(answer, BadInput):
+        raise BadInput(str(getattr(answer, "cause", answer))) from answer
+    if isinstance(answer, ProcessDied):
+        raise ClusterLost(
+            f"the audit is not done: each process that was started for {name} died ({answer}), as one does that "
+            "is killed or runs out of memory; repeat the command"
+        )
 
 
 def _last_line(error: Exception) -> str:

@@ -11,23 +11,23 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from cluster.inline import perform, perform_or_raise
+from cluster.inline import MAX_ATTEMPTS, perform, perform_or_raise
 from cluster.isolation import Environments, RuntimeEnv, shared
 from cluster.line import Attempt, Line, Reservation
 from cluster.need import Need, in_train, need_of
 from cluster.session import in_vain_since
-from cluster.train_job import ProcessDied, fit, is_first, seconds_waited
+from cluster.train_job import fit, is_first, seconds_waited
 from lenet.data import FashionMnist
+from lenet.errors import ProcessDied
 from runners.events import Event, Report, Retried, Started, Work
 from runners.record import RunResult
 from runners.registry import process_environment
 from runners.run import failure, process_began_at
 from runners.spec import RunSpec
 
-MAX_ATTEMPTS = 3  # the first and at most two retries
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0  # that what could no longer be placed waits for a node; autoscaling clusters are given more
 
@@ -57,7 +57,7 @@ def execute(
             for attempt, reservation in line.begin():
                 placed[start(attempt.spec, reservation)] = attempt, reservation
             done, _ = ray.wait([*placed, *line.asked], timeout=POLL_SECONDS)
-            events = ray.get(mailbox.take.remote())
+            events = _taken(mailbox)
             nodes |= {event.run_id: event.node for event in events if isinstance(event, Started)}
             for event in events:
                 report(event)
@@ -80,9 +80,17 @@ def execute(
 
 
 def _mailbox_here() -> Any:
-    """On the driver's own node: on another it would die with that node, and the study with it."""
+    """On the driver's own node: on another it would die with that node. Ray starts it anew whenever it dies."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+
+
+def _taken(mailbox: ActorHandle) -> list[Event]:
+    """The events in the mailbox; none while it is being started anew, for events only show what the results say."""
+    try:
+        return ray.get(mailbox.take.remote())
+    except (ActorDiedError, ActorUnavailableError):
+        return []
 
 
 def _start(
@@ -156,12 +164,14 @@ def call_each(
 ) -> list[Any]:
     """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
 
-    Each has a fresh process of its own, or several, in which case the first one's answer counts. Where a call raised,
-    or a process died, its place holds the RayError. Raises ClusterLost as `execute` does.
+    Each has a fresh process of its own, or several, in which case the first one's answer counts; and others if one of
+    them dies. Where a call raised, its place holds the RayError; where processes died as often as they were started,
+    a ProcessDied. Raises ClusterLost as `execute` does.
     """
     shared_data = ray.put(data)
 
-    def place(spec: RunSpec, item: Any) -> ray.ObjectRef:
+    def begun(place: int) -> ray.ObjectRef:
+        spec, item = specs[place], items[place]
         need, framework = need_of(spec), spec.contender.framework
         if in_train(spec):
             job = _call_together.options(runtime_env=_of_job(spec, environments))
@@ -169,20 +179,23 @@ def call_each(
         call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=environments(framework))
         return call.remote(function, item, shared_data)
 
-    calls = [place(spec, item) for spec, item in zip(specs, items, strict=True)]
+    answers: list[Any] = [None] * len(items)
+    calls = {begun(place): (place, 1) for place in range(len(items))}
+    in_vain: float | None = None  # since when nothing could go on, in monotonic seconds
     try:
-        _wait_for_all(dict(zip(calls, map(need_of, specs), strict=True)), patience_seconds)
-        return [_result(call) for call in calls]
+        while calls:
+            done, _ = ray.wait([*calls], timeout=POLL_SECONDS)
+            for call in done:
+                place, attempt = calls.pop(call)
+                answers[place] = _result(call)
+                if isinstance(answers[place], RayError) and _died(answers[place]):
+                    answers[place] = ProcessDied(_first_line(answers[place]))
+                    if attempt < MAX_ATTEMPTS:
+                        calls[begun(place)] = place, attempt + 1
+            in_vain = in_vain_since([need_of(specs[place]) for place, _ in calls.values()], in_vain, patience_seconds)
+        return answers
     finally:
-        _cancel_unfinished(calls)
-
-
-def _wait_for_all(needs: dict[ray.ObjectRef, Need], patience_seconds: float) -> None:
-    """Return once all calls have ended; raises ClusterLost if those left could no longer be placed."""
-    waiting, in_vain = [*needs], None
-    while waiting:
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_SECONDS)
-        in_vain = in_vain_since([needs[call] for call in waiting], in_vain, patience_seconds)
+        _cancel_unfinished([*calls])
 
 
 @ray.remote(max_calls=1, max_retries=0)

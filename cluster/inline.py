@@ -4,21 +4,30 @@ For runs by hand and for debugging, and inside each Ray worker.
 """
 
 import io
+import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr
-from multiprocessing import get_context
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from lenet.data import FashionMnist
-from lenet.errors import BadInput
+from lenet.errors import BadInput, ProcessDied
 from runners import environment
 from runners.events import EpochDone, Report, Started, Work
 from runners.quiet import native_stderr_hidden
 from runners.record import RunResult
 from runners.run import failure
+from runners.scratch import scratch
 from runners.spec import RunSpec
+
+MAX_ATTEMPTS = 3  # of what a process does that may die: the first and at most two retries
 
 
 def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Report) -> Iterator[RunResult]:
@@ -52,20 +61,86 @@ def perform_or_raise(
     return work(spec, data, lambda row: report(EpochDone(spec.run_id, row)), began_at)
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One item's process, which answers through `answer`."""
+
+    place: int
+    attempt: int
+    process: BaseProcess
+    answer: Connection
+
+
 def call_each(
     function: Callable[[Any, FashionMnist], Any], specs: Sequence[RunSpec], items: Sequence[Any], data: FashionMnist
 ) -> list[Any]:
     """`function(item, data)` of each item, as many at once as this machine has cores for with their specs' threads.
 
-    Each has a fresh process of its own. Where a call raised, or its process died, its place holds the exception.
+    Each has a fresh process of its own, and another if that one dies. Where a call raised, its place holds the
+    exception; where processes died as often as they were started, a ProcessDied. No process outlives this one.
     """
     at_once = max(1, environment.cores() // max(spec.threads for spec in specs))
-    with ProcessPoolExecutor(at_once, get_context("spawn"), max_tasks_per_child=1) as pool:
-        calls = [pool.submit(_call, function, item, data) for item in items]
-        return [call.exception() or call.result() for call in calls]
+    answers: list[Any] = [None] * len(items)
+    due = [(place, 1) for place in range(len(items))]
+    running: list[_Call] = []
+    with scratch() as folder:  # for all that frameworks leave in the temporary folder
+        try:
+            while due or running:
+                while due and len(running) < at_once:
+                    place, attempt = due.pop(0)
+                    running.append(_begun(place, attempt, folder, function, items[place], data))
+                ready = wait([call.answer for call in running])
+                for call in [call for call in running if call.answer in ready]:
+                    running.remove(call)
+                    answers[call.place] = _ended(call)
+                    if isinstance(answers[call.place], ProcessDied) and call.attempt < MAX_ATTEMPTS:
+                        due.append((call.place, call.attempt + 1))
+        finally:
+            for call in running:
+                call.process.kill()
+                call.process.join()
+    return answers
 
 
-def _call(function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist) -> Any:
+def _begun(
+    place: int, attempt: int, folder: Path, function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist
+) -> _Call:
+    spawn = get_context("spawn")
+    answer, other_end = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_call, args=(other_end, folder, function, item, data), daemon=True)
+    with native_stderr_hidden():  # it inherits this: its first breath too may be a remark
+        process.start()
+    other_end.close()  # only the process itself holds it now: once that dies, the pipe ends
+    return _Call(place, attempt, process, answer)
+
+
+def _ended(call: _Call) -> Any:
+    """What the process answered; ProcessDied if it died before it could."""
+    try:
+        answer = call.answer.recv()
+    except EOFError:
+        answer = None
+    call.process.join()
+    call.answer.close()
+    return answer[0] if answer else ProcessDied(f"the process ended with exit code {call.process.exitcode}")
+
+
+def _call(
+    answer: Connection, folder: Path, function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist
+) -> None:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    Thread(target=_end_with_parent, daemon=True).start()
     # Only remarks are lost: what goes wrong comes back as an exception.
     with native_stderr_hidden(), redirect_stderr(io.StringIO()):
-        return function(item, data)
+        try:
+            answer.send([function(item, data)])
+        except Exception as error:
+            answer.send([error])
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that started it is gone, however that ended: nobody waits for the answer."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.need import Need
 from lenet.errors import BadInput
-from runners.environment import PROJECT, installed_versions
+from runners.environment import PROJECT, code_sha256, installed_versions
 
 CONSTRAINTS = PROJECT / "constraints.txt"
 SETUP_SECONDS = 3600  # that an installation may take: CUDA's wheels are gigabytes
@@ -62,7 +62,8 @@ def versions_on_nodes(
 ) -> dict[str, str]:
     """Versions of Python and packages that the runs' processes have, asked of each node that could hold a run.
 
-    Isolated environments are made by this. Raises BadInput where one cannot be made, or where versions differ.
+    Isolated environments are made by this. Raises BadInput where one cannot be made, where versions differ, or where a
+    node holds other code of this project than this process.
     """
     begun = time.monotonic()
     isolates = any(environments(framework) for framework in frameworks)
@@ -76,7 +77,7 @@ def versions_on_nodes(
         for node in _able(needs)
         for framework in sorted(frameworks)
     }
-    answers = {who: _answer(who[1], ref) for who, ref in asked.items()}
+    answers = {who: _same_code(*_answer(who[1], ref)) for who, ref in asked.items()}
     if isolates:
         tell(f"The environments are there after {time.monotonic() - begun:.1f} s.")
     return agreed(answers)
@@ -118,11 +119,21 @@ def _able(needs: Sequence[Need]) -> list[dict[str, Any]]:
 
 # In a fresh process, and without resources: a node full of others' runs answers too.
 @ray.remote(num_cpus=0, max_calls=1)
-def _versions(framework: str) -> tuple[str, dict[str, str]]:
-    return socket.gethostname(), installed_versions({framework})
+def _versions(framework: str) -> tuple[str, dict[str, str], str]:
+    return socket.gethostname(), installed_versions({framework}), code_sha256()
 
 
-def _answer(framework: str, ref: ray.ObjectRef) -> tuple[str, dict[str, str]]:
+def _same_code(host: str, versions: dict[str, str], code: str = "of an older kind") -> tuple[str, dict[str, str]]:
+    """Host and versions; raises BadInput if the code there is not this process's."""
+    if code != code_sha256():
+        raise BadInput(
+            f"{host} has other code of this project ({code[:12]}) than this program in {PROJECT} "
+            f"({code_sha256()[:12]}); put the same checkout on all machines"
+        )
+    return host, versions
+
+
+def _answer(framework: str, ref: ray.ObjectRef) -> tuple[str, dict[str, str], str]:
     try:
         return ray.get(ref)
     except RayError as error:

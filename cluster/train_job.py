@@ -1,7 +1,6 @@
 """A run of several processes as a Ray Train job: all their resources reserved together, one process group of them."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -9,16 +8,14 @@ import ray
 from ray.util.placement_group import get_current_placement_group, placement_group_table
 
 from cluster.need import Need
+from lenet.errors import ProcessDied
+from runners.scratch import scratch
 
 WAIT_SECONDS = 30 * 24 * 3600  # for the resources of a job, which others may hold: as patient as Ray is with tasks
 ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(WAIT_SECONDS),
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a run is at home where any other is
 }
-
-
-class ProcessDied(Exception):
-    """A process of the job died, or could not be started: not what training raised, and worth another attempt."""
 
 
 class OutOfMemoryError(ProcessDied):
@@ -43,7 +40,7 @@ def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
         return value if is_first() else None
 
     once = FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+    with scratch() as folder:
         trainer = _trainer(framework)(
             replica,
             scaling_config=ScalingConfig(
@@ -52,7 +49,7 @@ def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
                 resources_per_worker={"CPU": need.cpus, **({"GPU": need.gpus} if need.gpus else {})},
                 placement_strategy="PACK",
             ),
-            run_config=RunConfig(storage_path=scratch, failure_config=once),
+            run_config=RunConfig(storage_path=str(folder), failure_config=once),
         )
         try:
             return trainer.fit().return_value

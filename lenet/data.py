@@ -100,22 +100,47 @@ def read_folder(folder: Path, sha256: Mapping[str, str] = SHA256) -> FashionMnis
 
 def cache_folder() -> Path:
     """Where a fetched copy is kept: $XDG_CACHE_HOME/level-field, by default ~/.cache/level-field."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("XDG_CACHE_HOME") or _home() / ".cache"
     return Path(root) / "level-field" / "fashion-mnist"
 
 
+def _debian_folder() -> Path:
+    return Path("/") / DEBIAN_FOLDER
+
+
+def _keras_folder() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or _home() / ".keras") / "datasets" / "fashion-mnist"
+
+
+def _home() -> Path:
+    """The user's home folder; raises DataError where none is known, as for a user whom the machine does not list."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise DataError("no home folder is known; set HOME, XDG_CACHE_HOME or KERAS_HOME") from error
+
+
 def _places() -> list[tuple[str, Callable[[], FashionMnist]]]:
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    folders = (keras_home / "datasets" / "fashion-mnist", Path("/") / DEBIAN_FOLDER, cache_folder())
     return [
-        *((str(folder), lambda folder=folder: read_folder(folder)) for folder in folders),
+        *(
+            (_name(find), lambda find=find: read_folder(find()))
+            for find in (_keras_folder, _debian_folder, cache_folder)
+        ),
         *((mirror, lambda mirror=mirror: _cached(lambda into: _download(mirror, into))) for mirror in MIRRORS),
         (f"Debian package {DEBIAN_PACKAGE}", lambda: _cached(_unpack_debian_package)),
     ]
 
 
+def _name(find: Callable[[], Path]) -> str:
+    try:
+        return str(find())
+    except DataError:
+        return "a folder below the home folder"
+
+
 def _read_verified(folder: Path, name: str, expected: str) -> np.ndarray:
-    path = next((p for p in (folder / f"{name}.gz", folder / name) if p.exists()), None)
+    # os.path, since Path's own raises where a folder may not be looked into.
+    path = next((p for p in (folder / f"{name}.gz", folder / name) if os.path.exists(p)), None)  # noqa: PTH110
     if path is None:
         raise DataError(f"{folder} holds no {name}.gz (a folder with {', '.join(f'{n}.gz' for n in SHA256)} is needed)")
     content = _decompressed(path)

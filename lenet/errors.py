@@ -9,5 +9,9 @@ class NotMatched(Exception):
     """Contenders of a matched study do not compute the same; the message is for the user."""
 
 
+class ProcessDied(Exception):
+    """A process died before it could answer: not what its work raised, and worth another attempt."""
+
+
 class ClusterLost(Exception):
     """The cluster has lost what the runs need, and they cannot go on; the message is for the user."""

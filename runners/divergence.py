@@ -4,7 +4,6 @@ With another number of threads the same sums are merely added in another order. 
 fast as another framework does, the parting is rounding's, not the frameworks'.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf
@@ -19,6 +18,7 @@ from runners.audit import pairs
 from runners.clock import Stopwatch
 from runners.memory import keep_freed_memory
 from runners.registry import load_runner
+from runners.scratch import scratch
 from runners.spec import Contender, Frozen, RunSpec, Settings
 from runners.store import read_kept, write_atomically
 
@@ -108,10 +108,10 @@ def _weights(walk: Walk, dtype: str, data: FashionMnist) -> np.ndarray:
         if seen in wanted:
             kept.append(np.concatenate([array.ravel() for array in weights.values()]).astype(np.float64))
 
-    with tempfile.TemporaryDirectory() as scratch:
-        runner = load_runner(walk.contender.framework, "matched")
+    with scratch() as folder:
+        runner = load_runner(walk.contender.framework, "matched", walk.contender.strategy)
         less = data.first(spec.limit_train, spec.batch_size)  # nobody asks for its evaluation
-        runner.train(spec, less, Stopwatch(), lambda _: None, Path(scratch), on_step)
+        runner.train(spec, less, Stopwatch(), lambda _: None, folder, on_step)
     return np.stack(kept)
 
 

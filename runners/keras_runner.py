@@ -19,6 +19,7 @@ from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sh
 from lenet.errors import BadInput
 from lenet.keras_model import block_outputs, build_model, get_weights, set_weights
 from runners import keras_distribute as distribute
+from runners import weights_file
 from runners.clock import Stopwatch
 from runners.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
@@ -70,8 +71,9 @@ def train(
         predictions=predictions,
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
+        steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         nodes=distribute.nodes(strategy),
-        **what_is_in_force(spec),
+        **what_is_in_force(spec, model),
     )
 
 
@@ -125,7 +127,9 @@ def build(spec: RunSpec) -> keras.Model:
     else:
         optimizer = keras.optimizers.Adam(learning_rate=spec.optimizer.learning_rate)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    # Keras's own choice compiles wherever there is a GPU, and no other framework's matched side is compiled.
+    jit_compile = False if spec.track == "matched" else "auto"
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=jit_compile)
     return model
 
 
@@ -270,7 +274,7 @@ def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:
     model.train_function = first_step
 
 
-def what_is_in_force(spec: RunSpec) -> dict[str, Any]:
+def what_is_in_force(spec: RunSpec, model: keras.Model) -> dict[str, Any]:
     """Versions and flags, read back from TensorFlow rather than repeated from the spec."""
     build_info = tf.sysconfig.get_build_info()
     gpus = tf.config.get_visible_devices("GPU")
@@ -282,12 +286,18 @@ def what_is_in_force(spec: RunSpec) -> dict[str, Any]:
         **process_settings(),
         "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0,
         "onednn": bool(IsMklEnabled()),
+        "jit_compile": is_compiled(spec, model),
         **distribute.facts(distribute.strategy(spec), spec.contender),
     }
     if gpus:
         flags["memory_growth"] = all(tf.config.experimental.get_memory_growth(gpu) for gpu in gpus)
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
     return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
+
+
+def is_compiled(spec: RunSpec, model: keras.Model) -> bool:
+    """Whether XLA compiles the training step; the loop of several replicas never asks for it."""
+    return spec.contender.strategy == "single" and bool(model.jit_compile)
 
 
 def process_settings() -> dict[str, Flag]:
@@ -328,6 +338,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
             "epsilon": optimizer.epsilon,
             "weight decay": optimizer.weight_decay or 0.0,
             "loss reduction": model.loss.reduction,
+            "jit compile": is_compiled(spec, model),
             **feeding,
         },
         tuple(moves),
@@ -336,9 +347,10 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
 
 def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
     """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
+
     model = build_model()
-    try:
+    with weights_file.refused_in_a_sentence(checkpoint, "Keras"):
+        weights_file.check_hdf5(checkpoint)
         model.load_weights(checkpoint)
-    except Exception as error:  # a damaged or hostile file may raise anything
-        raise BadInput(f"{checkpoint} does not hold this network's Keras weights: {error}") from error
+        weights_file.check_finite(get_weights(model))
     return keras.ops.convert_to_numpy(keras.ops.softmax(model(images)))

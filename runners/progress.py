@@ -9,10 +9,12 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from runners.events import EpochDone, Event, Retried, Started
 from runners.record import EpochRow, RunRecord
 from runners.spec import RunSpec
+from runners.text import printable
 
 LARGEST_TABLE = 24  # rows; of a larger study only the runs in progress and the latest to end are shown
 
@@ -99,7 +101,7 @@ class Progress:
             self._say(f"{row.spec.run_id}  {_describe(epoch, row.spec.epochs)}{self._left_in_brackets()}")
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _left_in_brackets(self) -> str:
         left = self.seconds_left()
@@ -112,7 +114,7 @@ class Progress:
         for name in ("run", "state", "epoch", "test loss", "accuracy", "left"):
             table.add_column(name, justify="left" if name in ("run", "state") else "right")
         for row in self._shown(rows):
-            table.add_row(*_cells(row))
+            table.add_row(*(Text(printable(cell)) for cell in _cells(row)))  # a node is no markup
         return table
 
     def _shown(self, rows: list[_Row]) -> list[_Row]:

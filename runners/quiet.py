@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from runners.output import unfailing
+
 
 @contextmanager
 def native_stderr_hidden() -> Iterator[None]:
@@ -16,11 +18,13 @@ def native_stderr_hidden() -> Iterator[None]:
     sys.stderr.flush()
     python_stderr = sys.stderr
     screen = os.dup(2)
-    with tempfile.TemporaryFile() as hidden, os.fdopen(screen, "w", buffering=1) as visible:
+    with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
-        sys.stderr = visible
+        sys.stderr = unfailing(screen, python_stderr.encoding)
         try:
             yield
         finally:
+            sys.stderr.flush()
             sys.stderr = python_stderr
             os.dup2(screen, 2)
+            os.close(screen)

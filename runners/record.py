@@ -67,6 +67,8 @@ class Environment(Machine):
     gpu_driver: str | None = None
     versions: dict[str, str]  # python, numpy and the framework's packages, CUDA and cuDNN as the framework sees them
     flags: dict[str, Flag]  # threads, precision, determinism and the like, read back from the framework
+    # Of frameworks and libraries, in the process's environment; older records have none.
+    variables: dict[str, str] = Field(default_factory=dict)
     git_commit: str | None
     code_sha256: str
     data_sha256: str
@@ -82,6 +84,7 @@ class Outcome:
     predictions: np.ndarray
     init_sha256: str
     order_sha256: str | None  # None where the framework draws its own order
+    steps: int  # that the optimiser took
     versions: dict[str, str]
     flags: dict[str, Flag]
     gpu_model: str | None = None
@@ -127,6 +130,7 @@ class RunRecord(Frozen):
     started_at: datetime | None = None
     init_sha256: str | None = None
     order_sha256: str | None = None
+    steps: int | None = None  # that the optimiser took; unknown in older records
     communication_share: float | None = None  # of training, in which replicas waited for gradients; None if unknown
 
     @model_validator(mode="after")

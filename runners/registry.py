@@ -1,13 +1,14 @@
 """Which frameworks there are. Adding one is a runner, a model file and an entry here."""
 
 import importlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
+
+from runners import process
 
 if TYPE_CHECKING:
     from lenet.architecture import Weights
@@ -28,6 +29,8 @@ class Framework:
     strategies: tuple[str, ...] = ()  # distributed ones, beside the single replica
     environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
     matched_environment: dict[str, str] = field(default_factory=dict)  # and this too, for matched runs
+    # By strategy, the variables that tell a process of a group who the others are; whoever starts the group sets them.
+    group_environment: dict[str, tuple[str, ...]] = field(default_factory=dict)
     other_loop: bool = False  # its strategies train in another loop than its single replica
 
 
@@ -38,9 +41,10 @@ FRAMEWORKS = {
         ("tensorflow", "tensorflow-cpu", "keras"),
         "best_model.weights.h5",
         ("mirrored", "multiworker"),
-        {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": process.NO_KERAS_HOME},
         # On processors that TensorFlow does not know to gain by it, its default is another library than PyTorch's.
         {"TF_ENABLE_ONEDNN_OPTS": "1"},
+        {"multiworker": ("TF_CONFIG",)},
         other_loop=True,
     ),
     "torch": Framework(
@@ -96,7 +100,8 @@ def process_environment(framework: str, track: "Track") -> dict[str, str]:
     return entry.environment | (entry.matched_environment if track == "matched" else {})
 
 
-def load_runner(framework: str, track: "Track" = "native") -> Runner:
+def load_runner(framework: str, track: "Track" = "native", strategy: str = "single") -> Runner:
     """Import a framework's runner, its environment set first; this is where the framework itself is loaded."""
-    os.environ.update(process_environment(framework, track))
+    kept = FRAMEWORKS[framework].group_environment.get(strategy, ())
+    process.set_environment(process_environment(framework, track), kept)
     return cast(Runner, importlib.import_module(FRAMEWORKS[framework].runner))

@@ -1,20 +1,21 @@
 """One run from start to record, in this process: the same wherever it happens."""
 
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from math import ceil
 
 import psutil
 
 from lenet.data import FashionMnist
 from runners import environment, registry
 from runners.clock import Stopwatch
+from runners.environment import Software
 from runners.memory import keep_freed_memory
-from runners.record import Clock, Environment, EpochRow, Outcome, RunRecord, RunResult
+from runners.record import Clock, Environment, EpochRow, Outcome, RunRecord, RunResult, Status
+from runners.scratch import scratch
 from runners.spec import RunSpec
 
 # What the frameworks and Python call running out of memory.
@@ -32,12 +33,12 @@ def run(
     started_at, load_before = datetime.now(UTC), environment.load_average()
     framework = spec.contender.framework
     keeps_freed_memory = spec.track == "matched" and keep_freed_memory()
-    with tempfile.TemporaryDirectory() as scratch:
-        runner = registry.load_runner(framework, spec.track)
+    with scratch() as folder:
+        runner = registry.load_runner(framework, spec.track, spec.contender.strategy)
         stopwatch.lap("import")
-        outcome = runner.train(spec, data.first(spec.limit_train), stopwatch, on_epoch, Path(scratch))
+        outcome = runner.train(spec, data.first(spec.limit_train), stopwatch, on_epoch, folder)
         stopwatch.lap("other")
-        best = Path(scratch) / registry.FRAMEWORKS[framework].checkpoint
+        best = folder / registry.FRAMEWORKS[framework].checkpoint
         checkpoint = best.read_bytes() if best.exists() else None
     outcome = replace(outcome, flags={**outcome.flags, "keeps_freed_memory": keeps_freed_memory})
     seen = environment.describe(outcome, data.sha256, load_before)
@@ -45,14 +46,14 @@ def run(
 
 
 def run_of_study(
-    versions: dict[str, str],
+    software: Software,
     spec: RunSpec,
     data: FashionMnist,
     on_epoch: Callable[[EpochRow], None],
     began_at: float | None = None,
 ) -> RunResult:
-    """`run`, for a study of these versions of the packages; raises BadInput where this process has others."""
-    environment.refuse_other_versions(spec.contender.framework, versions)
+    """`run`, for a study done with this software; raises BadInput where this process has other."""
+    environment.refuse_other_software(spec.contender.framework, software)
     return run(spec, data, on_epoch, began_at)
 
 
@@ -74,12 +75,12 @@ def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | 
 
 
 def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, started_at: datetime) -> RunRecord:
-    diverged = outcome.epochs[-1].diverged
+    status, error = _ending(spec, outcome)
     return RunRecord(
         run_id=spec.run_id,
         spec=spec,
-        status="diverged" if diverged else "completed",
-        error=f"the loss is not finite after epoch {len(outcome.epochs)}" if diverged else None,
+        status=status,
+        error=error,
         epochs=outcome.epochs,
         clock=clock,
         environment=seen,
@@ -88,8 +89,22 @@ def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, st
         started_at=started_at,
         init_sha256=outcome.init_sha256,
         order_sha256=outcome.order_sha256,
+        steps=outcome.steps,
         communication_share=outcome.communication_share,
     )
+
+
+def _ending(spec: RunSpec, outcome: Outcome) -> tuple[Status, str | None]:
+    """The run's status, and what is wrong with it: whatever the cause, a run cut short is not completed."""
+    epochs = len(outcome.epochs)
+    if outcome.epochs and outcome.epochs[-1].diverged:
+        return "diverged", f"the loss is not finite after epoch {epochs}"
+    if not spec.may_end_after(epochs):
+        return "failed", f"{epochs} epochs were trained where {spec.epochs} were due"
+    due = epochs * ceil(spec.limit_train / spec.batch_size)
+    if outcome.steps != due:
+        return "failed", f"{outcome.steps} steps were taken where {due} were due in {epochs} epochs"
+    return "completed", None
 
 
 def process_began_at(not_before: float = 0.0) -> float:

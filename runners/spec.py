@@ -131,6 +131,11 @@ class RunSpec(Settings):
     repeat: int = Field(default=0, ge=0)
     dtype: Literal["float32", "float64"] = "float32"  # float64 is for the parity audit
 
+    def may_end_after(self, epochs: int) -> bool:
+        """Whether a completed run may have so many epochs: all, or fewer where early stopping's patience ran out."""
+        fewest = self.epochs if self.early_stopping is None else min(self.epochs, self.early_stopping + 1)
+        return fewest <= epochs <= self.epochs
+
     @property
     def run_id(self) -> str:
         """Names the run within its study, and its files; letters, digits and dashes only."""

@@ -16,6 +16,7 @@ from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sh
 from lenet.errors import BadInput
 from lenet.torch_model import LeNet5, block_outputs, get_weights, set_weights
 from runners import torch_ddp as ddp
+from runners import weights_file
 from runners.clock import Stopwatch
 from runners.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
 from runners.registry import FRAMEWORKS
@@ -62,7 +63,11 @@ def train(
     early_stopping = EarlyStopping(spec.early_stopping) if spec.early_stopping is not None else None
     stopwatch.lap("data")
 
+    steps = 0
+
     def after_step() -> None:
+        nonlocal steps
+        steps += 1
         stopwatch.first_step()
         if on_step is not None:
             on_step(get_weights(model))
@@ -101,9 +106,10 @@ def train(
         predictions=ddp.gathered(predicted_classes(model, test_batches)),
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
+        steps=steps,
         nodes=ddp.nodes(),
         communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),
-        **what_is_in_force(device),
+        **what_is_in_force(device, trained),
     )
 
 
@@ -268,7 +274,7 @@ def predicted_classes(model: nn.Module, batches: Batches) -> np.ndarray:
     return torch.cat([model(images.to(device)).argmax(dim=1) for images, _ in batches]).cpu().numpy().astype(np.uint8)
 
 
-def what_is_in_force(device: torch.device) -> dict[str, Any]:
+def what_is_in_force(device: torch.device, model: nn.Module) -> dict[str, Any]:
     """Versions and flags, read back from PyTorch rather than repeated from the spec."""
     versions = {"torch": str(torch.__version__)}
     if device.type == "cuda":
@@ -277,10 +283,16 @@ def what_is_in_force(device: torch.device) -> dict[str, Any]:
         **process_settings(),
         "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0,
         "onednn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
+        "jit_compile": is_compiled(model),
         **ddp.group_facts(),
     }
     gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether torch.compile compiles the model, as a wrapper around it or in place."""
+    return hasattr(model, "_orig_mod") or model._compiled_call_impl is not None
 
 
 def process_settings() -> dict[str, Flag]:
@@ -321,6 +333,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
             "epsilon": settings["eps"],
             "weight decay": settings["weight_decay"],
             "loss reduction": str(getattr(loss_function, "reduction", None)),
+            "jit compile": is_compiled(model),
             **feeding,
         },
         tuple(moves),
@@ -330,9 +343,10 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
 @torch.no_grad()
 def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
     """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
+
     model = LeNet5()
-    try:
+    with weights_file.refused_in_a_sentence(checkpoint, "PyTorch"):
+        weights_file.check_zip(checkpoint)
         model.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu"))
-    except Exception as error:  # a damaged or hostile file may raise anything
-        raise BadInput(f"{checkpoint} does not hold this network's PyTorch weights: {error}") from error
+        weights_file.check_finite(get_weights(model))
     return torch.softmax(model(torch.from_numpy(images).permute(0, 3, 1, 2)), dim=1).numpy()

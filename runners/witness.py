@@ -3,9 +3,7 @@
 Everything goes through the functions that a study's runs go through; precision, data size and optimiser are settings.
 """
 
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,9 +14,11 @@ from lenet.draws import initial_weights
 from runners import environment
 from runners.clock import Stopwatch
 from runners.defaults import Defaults, defaults
+from runners.environment import Software
 from runners.memory import keep_freed_memory
 from runners.record import Outcome
 from runners.registry import Runner, load_runner
+from runners.scratch import scratch
 from runners.spec import Contender, Frozen, RunSpec, Settings, Sgd
 
 Level = Literal["quick", "full"]
@@ -74,10 +74,14 @@ class Witness:
     defaults: Defaults | None = None
 
 
-def testify(task: Task, data: FashionMnist) -> Witness:
-    """Look at a contender's matched run here, in this process, which must be fresh."""
+def testify(software: Software, task: Task, data: FashionMnist) -> Witness:
+    """Look at a contender's matched run here, in this process, which must be fresh.
+
+    Raises BadInput if this process has other software than it should.
+    """
+    environment.refuse_other_software(task.contender.framework, software)
     keep_freed_memory()
-    runner = load_runner(task.contender.framework, "matched")
+    runner = load_runner(task.contender.framework, "matched", task.contender.strategy)
     name, machine = str(task.contender), environment.cpu_model()
     before = runner.process_settings()
     try:
@@ -185,9 +189,9 @@ def _train(
             weights.clear()
         weights.append({name: array.copy() for name, array in seen.items()})
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch() as folder:
         less = data.first(spec.limit_train, tests or spec.batch_size)
-        outcome = runner.train(spec, less, Stopwatch(), lambda _: None, Path(scratch), on_step)
+        outcome = runner.train(spec, less, Stopwatch(), lambda _: None, folder, on_step)
     return outcome, weights
 
 

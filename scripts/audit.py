@@ -1,5 +1,11 @@
 """The parity audit: do contenders really compute the same in matched runs?"""
 
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +23,7 @@ from lenet.errors import BadInput
 from runners import divergence, environment, store
 from runners.audit import Audit, write
 from runners.divergence import Divergence
+from runners.environment import Software
 from runners.report.audit import HEADING, audit_grid, summary
 from runners.spec import RunSpec, Settings
 from runners.witness import Level
@@ -57,13 +64,13 @@ def audit(
         needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
         with (
             cli.holding(out, console),
-            processes(address, wanted, needs, isolate, console) as (call_each, found, versions),
+            processes(address, wanted, needs, isolate, console) as (call_each, found, software),
         ):
             settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
             console.print(cli.audit_begins(named, level), markup=False)
-            done = hold_audit(named, settings, level, data, call_each, versions)
+            done = hold_audit(named, settings, level, data, call_each, software)
             write(out, done)
             show(done, console)
             if follow:
@@ -74,8 +81,8 @@ def audit(
 @contextmanager
 def processes(
     address: str, device: str, specs: Sequence[RunSpec], isolate: bool | None, console: Console
-) -> Iterator[tuple[CallEach, str, dict[str, str]]]:
-    """How to call functions in fresh processes, placed as the runs `specs`; the device; the processes' versions.
+) -> Iterator[tuple[CallEach, str, Software]]:
+    """How to call functions in fresh processes, placed as the runs `specs`; the device; the processes' software.
 
     On this machine's cores at once; through Ray where there are GPUs, other machines, replicas or isolation.
     """
@@ -86,7 +93,8 @@ def processes(
         cores, threads = environment.cores(), specs[0].threads
         if threads > cores:
             raise BadInput(f"each process needs {threads} CPU(s), but this machine has {cores}; lower --threads")
-        yield inline.call_each, "cpu", environment.installed_versions(frameworks)
+        software = Software(environment.code_sha256(), environment.installed_versions(frameworks))
+        yield inline.call_each, "cpu", software
         return
     # Not needed above, and in every process of its own there.
     from cluster.executor import call_each
@@ -103,7 +111,8 @@ def processes(
         environments = isolated(device) if isolate or (isolate is None and device == "gpu") else shared
         tell = partial(console.print, markup=False, highlight=False)
         versions = versions_on_nodes(frameworks, needs, environments, tell)
-        yield partial(call_each, environments=environments), device, versions
+        software = Software(environment.code_sha256(), versions)
+        yield partial(call_each, environments=environments), device, software
 
 
 def show(done: Audit, console: Console) -> None:

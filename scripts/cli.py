@@ -1,5 +1,6 @@
 """What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,9 @@ from runners.spec import (
     Track,
     Vary,
 )
+from runners.text import printable
+from scripts import start
+from scripts.start import INTERRUPTED, INTERRUPTION
 
 # Options that more than one script has.
 Contenders = Annotated[
@@ -71,7 +75,8 @@ FailIfDifferent = Annotated[
 PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
 MAX_SEEDS = 100_000
 Choice = TypeVar("Choice", bound=str)
-BAD_INPUT, RUNS_FAILED, DIFFERENT, INTERRUPTED = 2, 1, 1, 130
+SCRIPTS = Path(__file__).resolve().parent
+BAD_INPUT, RUNS_FAILED, DIFFERENT = 2, 1, 1
 
 
 def run_app(command: Callable[..., Any]) -> None:
@@ -79,10 +84,42 @@ def run_app(command: Callable[..., Any]) -> None:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
     try:
-        code = app(standalone_mode=False)
+        with exit_codes():
+            _refuse_another_checkout(Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve())
+            code = app(args=[_with_home(word) for word in sys.argv[1:]], standalone_mode=False)
     except typer.TyperException as error:  # which by itself it shows below a block on usage
         _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)
+    except typer.Abort:
+        _leave(INTERRUPTION, INTERRUPTED)
+    except SystemExit as end:
+        start.leave(end.code)
+        raise
+    start.leave(code or 0)
     raise SystemExit(code or 0)
+
+
+def _with_home(word: str) -> str:
+    """The argument with `~` for the home folder as a path; the shell replaces it only at the start of a word."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    expanded = os.path.expanduser(value)  # noqa: PTH111 -- Path's own raises where no home is known
+    if expanded.startswith("~/"):
+        raise BadInput(f"{word!r} names a home folder, and none is known here; set HOME, or write the path in full")
+    return option + equals + expanded
+
+
+def _refuse_another_checkout(script: Path) -> None:
+    """Raise BadInput if the script is of another project than what it imports: it would not do what it says."""
+    own, installed = script.parent.parent, SCRIPTS.parent
+    if not (SCRIPTS / script.name).is_file():  # a test's
+        return
+    if (own / "runners").is_dir() and (own / "lenet").is_dir():
+        if own != installed:
+            raise BadInput(
+                f"{script} would use the code in {installed}; run {SCRIPTS / script.name}, or install {own} first "
+                "(`make -C` there does)"
+            )
+    elif script.read_bytes() != (SCRIPTS / script.name).read_bytes():  # where `ray submit` has put it
+        raise BadInput(f"{script} is not the {script.name} of the project installed in {installed}; make them the same")
 
 
 @contextmanager
@@ -97,11 +134,11 @@ def exit_codes() -> Iterator[None]:
     except (NotMatched, ClusterLost) as error:
         _leave(str(error), RUNS_FAILED)
     except KeyboardInterrupt:
-        _leave("interrupted; what is recorded stays, and the same command goes on from there", INTERRUPTED)
+        _leave(INTERRUPTION, INTERRUPTED)
 
 
 def _leave(sentence: str, code: int) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -1,7 +1,12 @@
 """Compare frameworks: the same LeNet-5 on the same Fashion-MNIST, each run in a process of its own, placed by Ray."""
 
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -21,6 +26,9 @@ from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import FashionMnist, load
 from lenet.errors import NotMatched
 from runners import audit, environment, store
+from runners.attempts import Attempts
+from runners.environment import Software
+from runners.events import Event
 from runners.progress import Progress
 from runners.record import RunRecord, RunResult
 from runners.report.audit import summary
@@ -101,7 +109,6 @@ def compare(
     Exits 0 when all runs ended well, 1 when some failed (or, if so asked, contenders differ), 2 on bad input, 130 when
     interrupted.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with cli.exit_codes():
         wanted_device = cli.device(device)
         plan = Plan(
@@ -177,7 +184,8 @@ def do_missing_runs(
             if any(spec.track == "matched" for spec in specs):
                 each = partial(call_each, environments=environments, patience_seconds=may.patience_seconds)
                 audit_once(out, study, data, console, may, each)
-            carry_out(out, specs, study.versions, data, again, console, where, environments, may.patience_seconds)
+            software = Software(study.code_sha256, study.versions)
+            carry_out(out, specs, software, data, again, console, where, environments, may.patience_seconds)
 
 
 def audit_once(
@@ -191,7 +199,7 @@ def audit_once(
     if len(plan.contenders) < 2 or (known and not known.failed and known.is_of(study)):
         return
     console.print(cli.audit_begins(plan.contenders, "quick"), markup=False)
-    done = hold_audit(plan.contenders, plan, "quick", data, call_each, study.versions)
+    done = hold_audit(plan.contenders, plan, "quick", data, call_each, Software(study.code_sha256, study.versions))
     audit.write(out, done)
     if done.failed and not may.go_on_unmatched:
         raise NotMatched(f"{summary(done)}; mend that, or repeat with --allow-unmatched to compare them unpaired")
@@ -201,7 +209,7 @@ def audit_once(
 def carry_out(
     out: Path,
     specs: Sequence[RunSpec],
-    versions: dict[str, str],
+    software: Software,
     data: FashionMnist,
     again: dict[str, RunRecord],
     console: Console,
@@ -209,25 +217,31 @@ def carry_out(
     environments: Environments,
     patience_seconds: float,
 ) -> None:
-    """Do the runs on the connected cluster, each recorded as soon as it ends; one that sees other versions fails."""
+    """Do the runs on the connected cluster, each recorded as soon as it ends; one that sees other software fails."""
     needs = dict.fromkeys(map(need_of, specs))
     at_once = min(max(map(slots, needs)), len(specs))
     runs = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
     console.print(
         f"{runs} to do, {at_once} at a time, each with {' or '.join(map(str, needs))} of its own. {where}", markup=False
     )
-    work = partial(run_of_study, versions)
+    work = partial(run_of_study, software)
+    attempts = Attempts(out, again)
     with Progress(console, specs, at_once) as progress:
-        for result in execute(specs, data, work, progress.report, environments, patience_seconds):
-            store.save_result(out, counting_earlier_attempts(result, again.get(result.record.run_id)))
+
+        def report(event: Event) -> None:
+            attempts.heard(event)
+            progress.report(event)
+
+        for result in execute(specs, data, work, report, environments, patience_seconds):
+            run_id = result.record.run_id
+            store.save_result(out, counting_earlier(result, attempts.earlier(run_id)))
+            attempts.ended(run_id)
             progress.ended(result.record)
 
 
-def counting_earlier_attempts(result: RunResult, earlier: RunRecord | None) -> RunResult:
-    """The result of a run done again because it had failed, its earlier attempts not forgotten."""
-    if earlier is None:
-        return result
-    attempts = result.record.attempts + earlier.attempts
+def counting_earlier(result: RunResult, earlier: int) -> RunResult:
+    """The result with the attempts made before, be it because the run had failed or its driver died."""
+    attempts = result.record.attempts + earlier
     return replace(result, record=result.record.model_copy(update={"attempts": attempts}))
 
 

@@ -1,11 +1,18 @@
 """What both frameworks' best weights see in a picture."""
 
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from lenet.architecture import CLASS_NAMES, IMAGE_SIDE
 from lenet.data import scale
@@ -16,6 +23,7 @@ from runners.record import RunRecord
 from scripts import cli
 
 FORMATS = ("PNG", "JPEG")
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")  # Pillow's modes whose conversions keep the brightness
 
 
 def predict(
@@ -43,15 +51,36 @@ def read_image(path: Path) -> np.ndarray:
     Grey, padded to a square, resized, and inverted if its border is light. Raises BadInput if it is no PNG or JPEG.
     """
     try:
-        with Image.open(path, formats=FORMATS) as file:
-            upright = ImageOps.exif_transpose(file).convert("RGBA")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of flaws that it reads past
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as file:
+                upright = in_eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path} has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are read") from error
+    except Exception as error:  # a damaged or hostile file may raise anything
         raise BadInput(f"{path} cannot be read as a PNG or JPEG image: {error}") from error
     white = Image.new("RGBA", upright.size, "white")
     grey = Image.alpha_composite(white, upright).convert("L")
     if light_background(np.asarray(grey)):
         grey = ImageOps.invert(grey)
     return np.asarray(ImageOps.pad(grey, (IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS, color=0))
+
+
+def in_eight_bits(picture: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel; raises ValueError for a mode whose range is unknown.
+
+    Pillow itself clips 16-bit grey at 255, where it takes the high byte of 16-bit colours.
+    """
+    if picture.mode in EIGHT_BITS:
+        return picture
+    if not picture.mode.startswith("I;16"):
+        raise ValueError(f"its pixels are of mode {picture.mode}, not of 8 or 16 bits")
+    values = np.asarray(picture)
+    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    seen = values != picture.info.get("transparency", -1)  # a PNG may name one grey that is clear
+    grey.putalpha(Image.fromarray(seen.astype(np.uint8) * 255))
+    return grey
 
 
 def light_background(grey: np.ndarray) -> bool:

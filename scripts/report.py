@@ -1,5 +1,11 @@
 """Rebuild every table, plot and page of a results folder from its records alone."""
 
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
 from pathlib import Path
 from typing import Annotated
 

@@ -1,5 +1,11 @@
 """How much of a result is its seed, and which part of it: initial weights, batch order, or what no seed decides?"""
 
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,11 @@
 """One run by hand, in this process: what the article's two scripts did."""
 
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
 from pathlib import Path
 from typing import Annotated, Literal, cast
 

@@ -11,33 +11,38 @@ from runners.report.defaults_worth import ON_SCREEN
 from runners.report.page import verdicts
 from runners.report.scaling import scaling_grid
 from runners.report.wording import EXACTLY_ZERO, summary_grid, variance_grid
+from runners.text import printable
 
 
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     console.print()
     for track, a, b, answers in verdicts(report.answers):
-        console.print(f"{a} against {b}", markup=False, highlight=False, style="bold")
+        _say(console, f"{a} against {b}", style="bold")
         for answer in answers:
             told = f"[{track}] {answer.short} {answer.told} {answer.change}"
-            console.print(told, markup=False, highlight=False, style="bold" if answer.primary else "")
+            _say(console, told, style="bold" if answer.primary else "")
     for sentence in report.control:
-        console.print(f"[A/A control] {sentence}", markup=False, highlight=False)
+        _say(console, f"[A/A control] {sentence}")
     for row in report.defaults[report.defaults["metric"].isin(ON_SCREEN)].itertuples():
-        console.print(f"[defaults] {row.sentence}", markup=False, highlight=False)
+        _say(console, f"[defaults] {row.sentence}")
     if len(report.scaling):
         console.print(_table(scaling_grid(report.scaling)))
     console.print(_table(summary_grid(report.summary)))
     for notice in report.notices:
-        console.print(f"note: {notice}", markup=False, highlight=False)
-    console.print(f"{report.page}", markup=False, highlight=False)
+        _say(console, f"note: {notice}")
+    _say(console, f"{report.page}")
 
 
 def show_variance(variance: pd.DataFrame, console: Console) -> None:
     """Print the variance table."""
     console.print(_table(variance_grid(variance), words=3))
     if (variance["sd"] == 0).any():
-        console.print(f"note: {EXACTLY_ZERO}", markup=False, highlight=False)
+        _say(console, f"note: {EXACTLY_ZERO}")
+
+
+def _say(console: Console, sentence: str, style: str = "") -> None:
+    console.print(printable(sentence), markup=False, highlight=False, style=style)
 
 
 def _table(grid: Sequence[Sequence[str]], words: int = 1) -> Table:

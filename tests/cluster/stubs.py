@@ -82,3 +82,19 @@ def raises_or_dies(item: str, _data: FashionMnist) -> None:
     if item == "raise":
         raise ValueError("on purpose")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies_at_first(item: tuple[Path, int], _data: FashionMnist) -> int:
+    """Notes each of its starts; the process is killed in the first `item[1]` of them. Returns how many there were."""
+    notes, deaths = item
+    with notes.open("a") as file:
+        file.write("x")
+    starts = len(notes.read_text())
+    if starts <= deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return starts
+
+
+def tells_its_pid_and_sleeps(item: Path, _data: FashionMnist) -> None:
+    item.write_text(str(os.getpid()))
+    time.sleep(600)

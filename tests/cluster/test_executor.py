@@ -16,10 +16,11 @@ from cluster import executor
 from cluster.executor import MAX_ATTEMPTS, call_each, execute
 from cluster.need import Need, need_of
 from lenet.data import FashionMnist
+from lenet.errors import ProcessDied
 from runners.events import EpochDone, Event, Retried, Started
 from runners.record import EpochRow, RunResult
 from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, intervals, pid_and, raises_or_dies, stub
+from tests.cluster.stubs import NO_DATA, dies_at_first, intervals, pid_and, raises_or_dies, stub
 from tests.ray_heads import wait_for
 
 CPUS, GPUS = 2, 2
@@ -197,8 +198,26 @@ def test_calls_that_have_ended_are_not_cancelled(monkeypatch: pytest.MonkeyPatch
     assert not cancelled
 
 
-def test_a_call_that_raises_or_whose_process_is_killed_leaves_an_error_in_its_place() -> None:
-    raised, died = call_each(raises_or_dies, [RunSpec(contender="keras")] * 2, ["raise", "die"], NO_DATA)
+def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_called_anew(tmp_path: Path) -> None:
+    (raised,) = call_each(raises_or_dies, [RunSpec(contender="keras")], ["raise"], NO_DATA)
     assert isinstance(raised, RayError)
     assert str(raised).strip().endswith("ValueError: on purpose")
-    assert isinstance(died, RayError)
+    items = [(tmp_path / "once", 1), (tmp_path / "always", 9)]
+    twice, died = call_each(dies_at_first, [RunSpec(contender="keras")] * 2, items, NO_DATA)
+    assert twice == 2
+    assert isinstance(died, ProcessDied)
+    assert len((tmp_path / "always").read_text()) == 3
+
+
+def test_runs_go_on_when_the_process_that_carries_their_events_is_killed(tmp_path: Path) -> None:
+    def kill_mailbox(event: Event) -> None:
+        if isinstance(event, EpochDone) and not killed:
+            (mailbox,) = [each for each in psutil.process_iter() if "_Mailbox" in " ".join(each.cmdline())]
+            mailbox.kill()
+            killed.append(mailbox)
+
+    killed: list[psutil.Process] = []
+    (spec,) = specs(1, epochs=3)[:1]
+    (result,) = execute([spec], NO_DATA, stub(tmp_path, 0.5), kill_mailbox)
+    assert killed
+    assert (result.record.status, len(result.record.epochs)) == ("completed", 3)

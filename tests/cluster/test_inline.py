@@ -1,11 +1,17 @@
 import os
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
+
 from cluster.inline import call_each, execute
+from lenet.errors import ProcessDied
+from runners import environment
 from runners.events import EpochDone, Event, Started
 from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, pid_and, raises_or_dies, stub
+from tests.cluster.stubs import NO_DATA, dies_at_first, pid_and, raises_or_dies, stub, tells_its_pid_and_sleeps
+from tests.ray_heads import wait_for
+from tests.scripts.processes import wait_until_gone
 
 SPECS = [RunSpec(contender=name, epochs=2) for name in ("keras", "torch")]
 
@@ -48,6 +54,25 @@ def test_a_call_that_raises_leaves_its_exception_in_its_place() -> None:
     assert str(error) == "on purpose"
 
 
-def test_a_process_that_is_killed_leaves_an_exception_in_its_place() -> None:
-    (error,) = call_each(raises_or_dies, [RunSpec(contender="keras")], ["die"], NO_DATA)
-    assert isinstance(error, BrokenProcessPool)
+def test_a_process_that_dies_is_started_anew_but_not_for_ever(tmp_path: Path) -> None:
+    once, always = tmp_path / "once", tmp_path / "always"
+    answers = call_each(dies_at_first, [RunSpec(contender="keras")] * 2, [(once, 1), (always, 9)], NO_DATA)
+    assert answers[0] == 2
+    assert isinstance(answers[1], ProcessDied)
+    assert str(answers[1]) == "the process ended with exit code -9"
+    assert len(always.read_text()) == 3
+
+
+def dies_alone(pids: Path) -> None:
+    call_each(tells_its_pid_and_sleeps, [RunSpec(contender="keras")] * 2, [pids / "0", pids / "1"], NO_DATA)
+
+
+def test_processes_end_with_the_one_that_started_them_even_if_it_is_killed(tmp_path: Path) -> None:
+    caller = get_context("spawn").Process(target=dies_alone, args=(tmp_path,))
+    caller.start()
+    at_once = min(2, environment.cores())
+    wait_for(lambda: len([path for path in tmp_path.iterdir() if path.read_text()]) == at_once)
+    started = [psutil.Process(int(path.read_text())) for path in tmp_path.iterdir()]
+    caller.kill()
+    caller.join()
+    assert wait_until_gone(started, seconds=10) == []

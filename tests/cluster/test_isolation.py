@@ -14,10 +14,10 @@ import ray
 from packaging.requirements import Requirement
 from ray.cluster_utils import Cluster
 
-from cluster.isolation import agreed, pins, shared, versions_on_nodes
+from cluster.isolation import _same_code, agreed, pins, shared, versions_on_nodes
 from cluster.need import Need
 from lenet.errors import BadInput
-from runners.environment import PROJECT, refuse_other_versions
+from runners.environment import PROJECT, Software, code_sha256, refuse_other_software
 from runners.record import RunRecord
 
 FRAMEWORKS = {"tensorflow", "tensorflow_cpu", "keras", "torch"}
@@ -43,12 +43,21 @@ def test_a_package_that_one_node_has_and_another_has_not_is_a_difference() -> No
         agreed({("a", "torch"): ("one", {"torch": "2"}), ("b", "torch"): ("two", {})})
 
 
-def test_a_run_on_a_node_with_other_versions_than_the_study_s_refuses() -> None:
+def test_a_run_on_a_node_with_other_software_than_the_study_s_refuses() -> None:
     seen = {"python": ".".join(map(str, sys.version_info[:3])), "ray": ray.__version__}
     seen |= {name: metadata.version(name) for name in ("numpy", "torch")}
-    refuse_other_versions("torch", seen)
+    refuse_other_software("torch", Software(code_sha256(), seen))
     with pytest.raises(BadInput, match=rf"has torch {re.escape(seen['torch'])}, but the study's other runs 0\.1;"):
-        refuse_other_versions("torch", seen | {"torch": "0.1"})
+        refuse_other_software("torch", Software(code_sha256(), seen | {"torch": "0.1"}))
+    with pytest.raises(BadInput, match=rf"has other code of this project in {PROJECT} .* than the study \(0000"):
+        refuse_other_software("torch", Software("0" * 64, seen))
+
+
+def test_a_node_with_other_code_than_the_driver_s_is_refused_by_name() -> None:
+    assert _same_code("there", {"torch": "2"}, code_sha256()) == ("there", {"torch": "2"})
+    for told in ((), ("0" * 64,)):  # an older checkout tells none
+        with pytest.raises(BadInput, match=r"^there has other code of this project \(.*; put the same checkout on all"):
+            _same_code("there", {"torch": "2"}, *told)
 
 
 @pytest.fixture

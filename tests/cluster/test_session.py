@@ -17,9 +17,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from cluster.need import Need
-from cluster.session import Node, in_vain_since, nodes, preflight, session, slots, wait_for_room
+from cluster.session import ENDED, LAST_WORDS, Node, in_vain_since, nodes, preflight, session, slots, wait_for_room
 from lenet.data import cache_folder
 from lenet.errors import BadInput, ClusterLost
+from runners import environment
 from tests.ray_heads import address_left_in, kill_tree, ray_head, wait_for
 from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone
 
@@ -48,7 +49,7 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
         raylets = [child for child in psutil.Process().children(recursive=True) if child.name() == "raylet"]
         assert raylets
         assert f"Ray {ray.__version__}" in where
-        assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
+        assert [node.cpus for node in nodes()] == [environment.cores()]
         assert signal.getsignal(signal.SIGTERM) is before
         with pytest.raises(BadInput, match=r"each run needs 64 CPU\(s\) and 8 GPU\(s\) on one node.*1 node"):
             preflight(Need(cpus=64, gpus=8))
@@ -81,6 +82,17 @@ def test_an_address_where_no_cluster_is_gives_one_sentence(how: str, monkeypatch
         session("127.0.0.1:1" if how == "named" else "auto"),
     ):
         pass
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "ray://10.0.0.1:10001", "a:b:c"])
+def test_an_address_in_a_variable_that_is_none_is_told_with_its_name(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(
+        BadInput, match=rf"^RAY_ADDRESS is '{address}', which is not auto, local or a cluster's HOST:PO"
+    ):
+        session("auto").__enter__()
 
 
 def test_an_address_that_is_none_gives_one_sentence() -> None:
@@ -116,11 +128,12 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
 
 
 WATCHING = """
-import sys, threading
+import pathlib, sys, threading
 from cluster import session
 session.HEAD_POLL_SECONDS = 0.1
 left = threading.Event()
-watch = threading.Thread(target=session._watch, args=(sys.argv[1], left), daemon=True)
+watched = sys.argv[1], [], left, pathlib.Path(sys.argv[2])
+watch = threading.Thread(target=session._watch, args=watched, daemon=True)
 watch.start()
 print("watching", flush=True)
 if sys.stdin.readline():
@@ -131,10 +144,11 @@ if sys.stdin.readline():
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves: bool) -> None:
+def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves: bool, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         head = f"127.0.0.1:{listening.getsockname()[1]}"
-        driver = subprocess.Popen([sys.executable, "-c", WATCHING, head], text=True, **ALL_PIPES)
+        last_words = tmp_path / LAST_WORDS
+        driver = subprocess.Popen([sys.executable, "-c", WATCHING, head, str(last_words)], text=True, **ALL_PIPES)
         assert driver.stdout is not None
         assert driver.stdin is not None
         assert driver.stdout.readline() == "watching\n"
@@ -143,9 +157,9 @@ def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves:
             driver.stdin.flush()
             assert driver.stdout.readline() == "left\n"
     assert driver.wait(60) == (0 if leaves else 1)
-    said, complained = driver.communicate()
-    assert said == ""
-    assert complained == ("" if leaves else f"error: the Ray cluster at {head} is gone; {GOES_ON} {ELSEWHERE}\n")
+    assert driver.communicate() == ("", "")
+    assert last_words.exists() is not leaves
+    assert leaves or last_words.read_text() == f"error: the Ray cluster at {head} is gone; {GOES_ON} {ELSEWHERE}\n"
 
 
 def test_what_no_living_node_can_hold_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +249,64 @@ def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(gro
         wait_for_room(need, 60, told.append)
     (line,) = told
     assert line == ("Waiting up to 60 seconds for room for 3 CPU(s): the cluster's 1 node(s) have: 1 CPU(s), 0 GPU(s).")
+
+
+ALONE = """
+import os, psutil, sys, tempfile
+from cluster.session import session
+with session("local"):
+    mine = psutil.Process().children(recursive=True)
+    heard = [each.laddr.ip for child in mine for each in child.net_connections() if each.status == "LISTEN"]
+    print(len(heard), sorted(set(heard)), os.environ["RAY_AUTH_MODE"], file=sys.__stdout__, flush=True)
+    (raylet,) = [child for child in mine if child.name() == "raylet"]
+    inside = raylet.environ()
+    told = inside["RAY_AUTH_MODE"], len(inside["RAY_AUTH_TOKEN"]), "XLA_FLAGS" in inside
+    print(*told, file=sys.__stdout__, flush=True)
+    if "killed" in sys.argv:
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("how", ["leaves", "killed"])
+def test_a_ray_of_our_own_needs_no_home_hears_this_machine_alone_and_leaves_nothing(how: str, tmp_path: Path) -> None:
+    before = {path for folder in ("/tmp", "/var/tmp", "/dev/shm") for path in Path(folder).glob("lf-*")}
+    long = tmp_path / ("x" * 95)
+    long.mkdir()
+    variables = {"TMPDIR": str(long), "HOME": "/proc/no/home", "RAY_AUTH_MODE": "disabled", "XLA_FLAGS": "x"}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, how],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    heard, inside = done.stdout.splitlines()
+    assert re.fullmatch(r"[1-9]\d* \[('::1', )?'127\.0\.0\.1'(, '::ffff:127\.0\.0\.1')?\] disabled", heard)
+    assert inside == "token 64 False"
+    assert done.returncode == (0 if how == "leaves" else -9)
+    assert done.stderr == ("" if how == "leaves" else ENDED)
+    wait_for(lambda: {p for folder in ("/tmp", "/var/tmp", "/dev/shm") for p in Path(folder).glob("lf-*")} <= before)
+
+
+def test_a_ray_that_cannot_start_here_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: object) -> None:
+        raise OSError("AF_UNIX path length cannot exceed 107 bytes\nand more")
+
+    monkeypatch.setattr(ray, "init", fails)
+    with pytest.raises(BadInput, match=r"^no Ray could be started on this machine: AF_UNIX path length .* bytes; mend"):
+        session("local").__enter__()
+
+
+def test_a_study_whose_own_raylet_is_killed_ends_at_once_with_a_sentence(tmp_path: Path) -> None:
+    study = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
+    driver = start_script("compare", *study, "--out", tmp_path, "--address", "local")
+    read_until(driver, "seed0  epoch 1/5")
+    (raylet,) = [child for child in psutil.Process(driver.pid).children() if child.name() == "raylet"]
+    raylet.kill()
+    said = finish(driver)
+    assert driver.returncode == 1
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, said
+    assert GOES_ON.rstrip(",") in errors[0]
+    assert "Traceback" not in said

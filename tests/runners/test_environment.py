@@ -4,6 +4,8 @@ import platform
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import zlib
 from importlib import metadata
 
@@ -66,7 +68,7 @@ def commit(folder, tree=b""):
 
 
 def outcome(**given):
-    nothing = {"epochs": (), "predictions": np.zeros(1, np.uint8), "init_sha256": "1", "order_sha256": None}
+    nothing = {"epochs": (), "predictions": np.zeros(1, np.uint8), "init_sha256": "1", "order_sha256": None, "steps": 0}
     return Outcome(**{**nothing, "versions": {"torch": "2.13.0"}, "flags": {"tf32": False}, **given})
 
 
@@ -74,7 +76,7 @@ def test_the_description_is_of_this_machine_and_of_what_the_run_saw(monkeypatch)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     seen = environment.describe(outcome(), "d" * 64, load_before=0.25)
     assert (seen.node, seen.os) == (socket.gethostname(), platform.platform())
-    assert (seen.cpu_cores, seen.memory_bytes) == (os.cpu_count(), psutil.virtual_memory().total)
+    assert (seen.cpu_cores, seen.memory_bytes) == (environment.cores(), psutil.virtual_memory().total)
     assert seen.versions == {
         "python": platform.python_version(),
         "numpy": metadata.version("numpy"),
@@ -91,6 +93,43 @@ def test_the_gpus_that_a_run_was_given_are_told(monkeypatch):
     seen = environment.describe(outcome(gpu_model="Some GPU"), "d" * 64, 0.0)
     assert seen.flags["CUDA_VISIBLE_DEVICES"] == "3"
     assert seen.gpu_model == "Some GPU"
+
+
+def test_only_cores_of_the_affinity_mask_count():
+    code = "import os; os.sched_setaffinity(0, {0}); from runners import environment; print(environment.cores())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "quotas"),
+    [
+        ("0::/a/b", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, [1.5]),
+        ("0::/a", {"cpu.max": "50000 100000"}, [0.5]),
+        ("0::/../elsewhere", {"cpu.max": "300000 100000"}, [3]),
+        (
+            "4:cpu,cpuacct:/a",
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "200000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            [2],
+        ),
+        ("4:cpu:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, []),
+        ("3:memory:/a", {"memory/a/cpu.max": "1 1"}, []),
+    ],
+)
+def test_the_quotas_of_all_cgroups_around_a_process_count(tmp_path, cgroup, files, quotas):
+    (tmp_path / "cgroup").write_text(f"{cgroup}\n")
+    for name, content in files.items():
+        path = tmp_path / "mount" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    assert list(environment._cgroup_quotas(tmp_path / "cgroup", tmp_path / "mount")) == quotas
+
+
+def test_a_quota_takes_whole_cores_but_always_one(monkeypatch):
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(8)))
+    for quota, cores in ((2.5, 2), (0.5, 1), (64, 8)):
+        monkeypatch.setattr(environment, "_cgroup_quotas", lambda quota=quota: [quota])
+        assert environment.cores() == cores
 
 
 def test_the_processor_has_a_name():
