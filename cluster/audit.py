@@ -9,7 +9,7 @@ from lenet.data import FashionMnist
 from lenet.errors import BadInput, ClusterLost, ProcessDied
 from runners.audit import Audit, compare, conditions
 from runners.divergence import Divergence, divergence, follow, walks
-from runners.environment import Software
+from runners.environment import Software, refuse_other_software
 from runners.spec import Contender, RunSpec, Settings
 from runners.witness import Level, Task, Witness, testify
 
@@ -31,7 +31,7 @@ def hold_audit(
     """
     begun = time.perf_counter()
     tasks = [Task(contender=contender, settings=settings, level=level) for contender in contenders]
-    answers = call_each(partial(testify, software), [task.spec() for task in tasks], tasks, data)
+    answers = call_each(partial(_testify_with, software), [task.spec() for task in tasks], tasks, data)
     witnesses = [_witness(task, answer) for task, answer in zip(tasks, answers, strict=True)]
     return Audit(
         level=level,
@@ -54,6 +54,12 @@ def follow_divergence(
         if isinstance(trace, Exception):
             raise trace
     return divergence(walked, traces)
+
+
+def _testify_with(software: Software, task: Task, data: FashionMnist) -> Witness:
+    """`testify`, in a process that must have this software; raises BadInput if it has other."""
+    refuse_other_software(task.contender.framework, software)
+    return testify(task, data)
 
 
 def _witness(task: Task, answer: Witness | Exception) -> Witness:

@@ -7,12 +7,14 @@ variance).
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from lenet.errors import BadInput
 from runners.report.statistics import stein_interval, stein_runs
-from runners.spec import Frozen, Seed
+from runners.spec import MAX_SEEDS, Frozen, Seed
 from runners.store import read_kept, write_atomically
 from runners.study import Plan
 
@@ -24,8 +26,15 @@ class Pilot(Frozen):
     """What a pilot decided."""
 
     seeds: tuple[Seed, ...]
-    half_width: float  # of the mean test accuracy's 95 % interval, a fraction
-    runs: int  # of each contender and track, all those of the pilot among them
+    # Of the mean test accuracy's 95 % interval, a fraction.
+    half_width: float = Field(gt=0, lt=1)
+    runs: int = Field(ge=FEWEST_RUNS, le=MAX_SEEDS)  # of each contender and track, all those of the pilot among them
+
+    @model_validator(mode="after")
+    def _has_its_seeds(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds) or self.runs < len(self.seeds):
+            raise BadInput(f"{self.runs} runs do not have the pilot's {len(self.seeds)} seeds among them, each once")
+        return self
 
 
 def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_width: float) -> Pilot:
@@ -33,7 +42,8 @@ def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_
 
     `accuracies` are those of the completed runs, of shape (runs,), by contender and track as in "torch, matched". The
     contender that lacks the most completed runs decides; runs of the pilot that did not complete come on top. Raises
-    BadInput for a pilot too small, or if the folder was extended to another half-width already.
+    BadInput for a pilot too small, for more runs than a study has, or if the folder was extended to another half-width
+    already; then nothing is kept.
     """
     known = kept(folder)
     if known:
@@ -49,6 +59,11 @@ def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_
     if few:
         raise BadInput(f"a pilot takes {FEWEST_RUNS} completed runs of each contender, but {'; '.join(few)}")
     lacking = max((stein_runs(values, half_width) or 0) - len(values) for values in of_each.values())
+    if len(plan.seeds) + lacking > MAX_SEEDS:
+        raise BadInput(
+            f"--until-half-width {half_width:g} takes {len(plan.seeds) + lacking:,} runs of each contender, and a "
+            f"study has at most {MAX_SEEDS:,}; ask for a larger one"
+        )
     now = Pilot(seeds=plan.seeds, half_width=half_width, runs=len(plan.seeds) + lacking)
     write_atomically(folder / FILE, now.model_dump_json(indent=2).encode())
     return now

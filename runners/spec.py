@@ -11,6 +11,7 @@ from runners.registry import FRAMEWORKS
 
 TRACKS = ("matched", "native", "tuned")
 DEVICES = ("auto", "cpu", "gpu")
+MAX_SEEDS = 100_000  # of a study
 LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
 
 Track = Literal["matched", "native", "tuned"]
@@ -98,16 +99,16 @@ class Sgd(Frozen):
 class Settings(Frozen):
     """What every run of a study shares."""
 
-    epochs: int = Field(default=13, ge=1)
+    epochs: int = Field(default=13, ge=1, le=100_000)
     batch_size: int = Field(default=128, ge=1)  # global: over all replicas
     optimizer: Annotated[Adam | Sgd, Field(discriminator="name")] = Adam()
     limit_train: int = Field(default=TRAIN_IMAGES, ge=1, le=TRAIN_IMAGES)
     device: Device = "cpu"
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=4096)
     deterministic: bool = False
     checkpoint: bool = True
-    early_stopping: int | None = Field(default=None, ge=1)  # patience in epochs
-    reduce_lr: int | None = Field(default=None, ge=1)  # patience in epochs
+    early_stopping: int | None = Field(default=None, ge=1, le=100_000)  # patience in epochs
+    reduce_lr: int | None = Field(default=None, ge=1, le=100_000)  # patience in epochs
 
     @model_validator(mode="after")
     def _batch_fits_data(self) -> Self:

@@ -21,13 +21,15 @@ from lenet.data import TEST_IMAGES
 from lenet.errors import BadInput
 from runners.record import RunRecord, RunResult
 from runners.registry import FRAMEWORKS
-from runners.spec import RunSpec
+from runners.spec import VARIES, RunSpec
 from runners.study import Plan, Study, run_specs
+from runners.text import printable
 
 STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "checkpoints"
 LABELS = "labels.npy"  # beside the predictions
 Kept = TypeVar("Kept", bound=BaseModel)
 _LOCK, _HOLDER = ".lock", ".holder.json"
+SIGNS = {_LOCK, _HOLDER, STUDY, "audit.json"}  # one of these says that a folder is one of ours
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,28 @@ class Unreadable:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder; raise BadInput if it cannot be written."""
+    """Make the folder; raise BadInput if it cannot be written, or holds something and no results of ours."""
+    _refuse_others(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise BadInput(f"--out {folder} cannot be written: {error.strerror}; name a folder that can") from error
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raise BadInput for a folder of somebody else's: what is written into it could replace files of theirs."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:  # there is none yet, or `prepare` will tell what is wrong with it
+        return
+    studies = (folder / name / STUDY for name in VARIES)  # as scripts/seed_variance.py --run puts them
+    if names and not names & SIGNS and not any(path.exists() for path in studies):
+        raise BadInput(
+            f"--out {folder} holds {printable(min(names))} and no results of this program; name an empty folder, a new "
+            "one, or one with results"
+        )
 
 
 @contextmanager
@@ -130,23 +147,37 @@ def checkpoint_path(folder: Path, run_id: str, framework: str) -> Path:
     return folder / CHECKPOINTS / run_id / FRAMEWORKS[framework].checkpoint
 
 
-def read_records(folder: Path, plan: Plan) -> tuple[list[RunRecord], list[Unreadable]]:
-    """The plan's records, by contender, track and seed as it names them, and the files in runs/ that are none."""
+def read_records(folder: Path, plan: Plan, code_sha256: str | None = None) -> tuple[list[RunRecord], list[Unreadable]]:
+    """The plan's records, by contender, track and seed as it names them, and the files in runs/ that are none.
+
+    With `code_sha256`, the study's, those of runs that other code has done are none either.
+    """
     expected = {spec.run_id: spec for spec in run_specs(plan)}
     records: list[RunRecord] = []
     unreadable: list[Unreadable] = []
     for path in sorted((folder / RUNS).glob("*.json")):
         try:
             record = RunRecord.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError, BadInput) as error:
+        except (OSError, ValueError) as error:  # BadInput and what pydantic says are of the latter
             unreadable.append(Unreadable(path, f"damaged, or no record: {_one_line(error)}"))
             continue
-        if expected.get(path.stem) != record.spec:
-            unreadable.append(Unreadable(path, "a record of another study"))
+        reason = _another_study(record, expected.get(path.stem), code_sha256)
+        if reason:
+            unreadable.append(Unreadable(path, reason))
             continue
         records.append(record)
     place = {run_id: index for index, run_id in enumerate(_as_named(plan))}
     return sorted(records, key=lambda record: place[record.run_id]), unreadable
+
+
+def _another_study(record: RunRecord, expected: RunSpec | None, code_sha256: str | None) -> str:
+    """Why the record is not one of the study, or nothing if it is."""
+    if record.spec != expected:
+        return "a record of another study"
+    code = record.environment.code_sha256 if record.environment else code_sha256
+    if code_sha256 and code != code_sha256:
+        return f"done by other code ({str(code)[:12]}) than the study's ({code_sha256[:12]})"
+    return ""
 
 
 def read_predictions(folder: Path, run_ids: Iterable[str]) -> tuple[dict[str, np.ndarray], list[Unreadable]]:

@@ -18,6 +18,7 @@ from runners.spec import (
     DEVICES,
     LARGEST_SEED,
     LR_RULES,
+    MAX_SEEDS,
     SCALINGS,
     TRACKS,
     VARIES,
@@ -73,7 +74,6 @@ FailIfDifferent = Annotated[
 ]
 
 PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
-MAX_SEEDS = 100_000
 Choice = TypeVar("Choice", bound=str)
 SCRIPTS = Path(__file__).resolve().parent
 BAD_INPUT, RUNS_FAILED, DIFFERENT = 2, 1, 1

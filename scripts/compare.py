@@ -166,7 +166,7 @@ def do_missing_runs(
 
         # Where isolated, only the runs' processes can tell.
         study = settled((begun.versions if begun else {}) if isolates else environment.installed_versions(frameworks))
-        recorded, unreadable = store.read_records(out, study.plan)
+        recorded, unreadable = store.read_records(out, study.plan, study.code_sha256)
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
         again = {r.run_id: r for r in recorded if may.retry_failed and r.status in ("failed", "oom")}

@@ -75,8 +75,8 @@ def seed_variance(
     with cli.exit_codes():
         if bool(results) == bool(run):
             raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
-        if until_half_width is not None and not until_half_width > 0:
-            raise BadInput(f"--until-half-width must be above 0, not {until_half_width}")
+        if until_half_width is not None and not 0 < until_half_width < 1:
+            raise BadInput(f"--until-half-width must be between 0 and 1, not {until_half_width}")
         folders = [*(results or [])]
         if until_half_width is not None and len(folders) != 1:
             raise BadInput(f"--until-half-width takes one folder, not {len(folders) or '--run'}")

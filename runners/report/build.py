@@ -24,6 +24,7 @@ from runners.report.scaling import scaling_table
 from runners.report.variance import Source, variance_table
 from runners.report.wrong_winner import wrong_winner_table
 from runners.study import Study
+from runners.text import printable
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,15 @@ def build(folder: Path) -> Report:
     for name, table in _tables(report).items():
         tables.write(table, folder / "tables", name)
     report = replace(report, plots=tuple(draw_all(report)))
-    store.write_atomically(report.page, page.render(report).encode())
-    store.write_atomically(folder / "report.md", markdown.render(report).encode())
+    store.write_atomically(report.page, printable(page.render(report)).encode())
+    store.write_atomically(folder / "report.md", printable(markdown.render(report)).encode())
     return report
 
 
 def assemble(folder: Path) -> Report:
     """All that the page says, but for the plots; nothing is written. Raises BadInput if there is no study."""
     study = store.existing_study(folder)
-    records, unreadable = store.read_records(folder, study.plan)
+    records, unreadable = store.read_records(folder, study.plan, study.code_sha256)
     runs = tables.runs_table(records, study.plan.target_accuracy)
     found = parity.read(folder) if "matched" in study.plan.tracks else None
     audit = found if found and found.is_of(study) else None

@@ -1,5 +1,6 @@
 """Every plot of a study, in the order in which the page shows them. A new plot is a line here."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from runners.report.build import Report
 
 
+# The files that are drawn here: only these may be deleted, once nothing is drawn into them.
+OURS = re.compile(
+    rf"({'|'.join([*CURVES, *(f'distribution_{name}' for name in MEASURES)])}|seconds_per_epoch|differences"
+    r"|pairs_(test_accuracy|train_seconds)(_\d+)?|split_clock|scaling|variance(_half_width)?|divergence)\.(png|svg|csv)"
+)
+
+
 def draw_all(report: "Report") -> list[Plot]:
     """Draw whatever the completed runs allow, from the tables; each plot is a PNG, an SVG and a CSV in plots/.
 
@@ -41,8 +49,8 @@ def _drawn(plots: Iterable[Plot], folder: Path, all_of_them: str) -> list[Plot]:
         for plot in drawn:
             save(plot, folder)
     names = {plot.name for plot in drawn}
-    for path in folder.glob(all_of_them):
-        if path.is_file() and path.stem not in names:
+    for path in [] if folder.is_symlink() else folder.glob(all_of_them):
+        if OURS.fullmatch(path.name) and path.stem not in names and path.is_file() and not path.is_symlink():
             path.unlink()
     return drawn
 
