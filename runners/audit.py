@@ -17,6 +17,7 @@ from lenet.architecture import PARAMETER_COUNT
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from runners.defaults import Defaults
+from runners.record import Finite, Loss, Seconds
 from runners.spec import Contender, Frozen, Settings
 from runners.store import read_kept, write_atomically
 from runners.study import Study
@@ -34,8 +35,8 @@ class AuditRow(Frozen):
     precision: Precision
     a: str
     b: str
-    measured: float  # largest relative difference, norm by norm; of exact checks the number of things that are wrong
-    allowed: float
+    measured: Loss  # largest relative difference, norm by norm; of exact checks the number of things that are wrong
+    allowed: Finite
     finding: str = ""  # what differs first and where to look; nothing if the check holds
 
     @property
@@ -52,7 +53,7 @@ class Audit(Frozen):
     machines: tuple[str, ...]  # processors or GPUs it was done on
     conditions: dict[str, Any]  # whatever must be the same for it to hold
     defaults: tuple[Defaults, ...] = ()  # what each contender chooses where nobody does
-    seconds: float
+    seconds: Seconds
     done_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property

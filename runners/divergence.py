@@ -6,14 +6,17 @@ fast as another framework does, the parting is rounding's, not the frameworks'.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, inf
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from lenet.architecture import Weights
 from lenet.data import FashionMnist
+from lenet.errors import BadInput
 from runners.audit import pairs
 from runners.clock import Stopwatch
 from runners.memory import keep_freed_memory
@@ -79,6 +82,13 @@ class Divergence(Frozen):
 
     steps: tuple[int, ...]
     lines: tuple[Line, ...]
+
+    @model_validator(mode="after")
+    def _each_line_has_its_steps(self) -> Self:
+        ordered = all(0 < step < later for step, later in pairwise([*self.steps, inf]))
+        if not ordered or any(len(line.distances) != len(self.steps) for line in self.lines):
+            raise BadInput("steps do not count up from 1, or a line has another number of them")
+        return self
 
     def parted(self, precision: str, *, within: bool) -> dict[tuple[str, str], float]:
         """When each pair parted, of one contender each or of two."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lenet.architecture import Weights
 from lenet.errors import BadInput
@@ -16,17 +16,29 @@ Status = Literal["completed", "failed", "diverged", "oom"]
 Flag = str | int | float | bool | None
 
 
+def _not_negative(value: float) -> float:
+    if value < 0 and isfinite(value):
+        raise BadInput(f"{value} is below 0")
+    return value
+
+
+Loss = Annotated[float, AfterValidator(_not_negative)]  # NaN or infinite where training diverged
+Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Finite
+
+
 class EpochRow(Frozen):
     """One epoch. Train loss and accuracy are means over the images as they were seen; test ones over all 10,000."""
 
     epoch: int = Field(ge=1)
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    learning_rate: float  # in force during the epoch
-    train_seconds: float
-    eval_seconds: float
+    train_loss: Loss
+    train_accuracy: Fraction
+    test_loss: Loss
+    test_accuracy: Fraction
+    learning_rate: float = Field(ge=0, allow_inf_nan=False)  # in force during the epoch
+    train_seconds: Seconds
+    eval_seconds: Seconds
 
     @property
     def diverged(self) -> bool:
@@ -37,17 +49,17 @@ class EpochRow(Frozen):
 class Clock(Frozen):
     """Where a run's time went; the stages add up to the total. The first step is in `compile`, not in `train`."""
 
-    startup_seconds: float = 0.0  # from placement, or the process's start if later, to the run's first line
-    import_seconds: float = 0.0
-    data_seconds: float = 0.0  # scaling, tensors, the framework's own input pipeline
-    build_seconds: float = 0.0  # configuration, model, optimiser
-    compile_seconds: float = 0.0  # the first training step: tracing, kernel selection, warm-up
-    train_seconds: float = 0.0
-    eval_seconds: float = 0.0
-    checkpoint_seconds: float = 0.0
-    other_seconds: float = 0.0  # reporting epochs, final predictions
-    total_seconds: float
-    train_cpu_seconds: float = 0.0  # processor time during `train`, over all threads: how many cores were really used
+    startup_seconds: Seconds = 0.0  # from placement, or the process's start if later, to the run's first line
+    import_seconds: Seconds = 0.0
+    data_seconds: Seconds = 0.0  # scaling, tensors, the framework's own input pipeline
+    build_seconds: Seconds = 0.0  # configuration, model, optimiser
+    compile_seconds: Seconds = 0.0  # the first training step: tracing, kernel selection, warm-up
+    train_seconds: Seconds = 0.0
+    eval_seconds: Seconds = 0.0
+    checkpoint_seconds: Seconds = 0.0
+    other_seconds: Seconds = 0.0  # reporting epochs, final predictions
+    total_seconds: Seconds
+    train_cpu_seconds: Seconds = 0.0  # processor time during `train`, over all threads: how many cores were really used
 
 
 class Machine(Frozen):
@@ -56,8 +68,8 @@ class Machine(Frozen):
     node: str
     os: str
     cpu_model: str
-    cpu_cores: int
-    memory_bytes: int
+    cpu_cores: int = Field(ge=1)
+    memory_bytes: int = Field(ge=1)
 
 
 class Environment(Machine):
@@ -131,7 +143,7 @@ class RunRecord(Frozen):
     init_sha256: str | None = None
     order_sha256: str | None = None
     steps: int | None = None  # that the optimiser took; unknown in older records
-    communication_share: float | None = None  # of training, in which replicas waited for gradients; None if unknown
+    communication_share: Finite | None = None  # of training, in which replicas waited for gradients; None if unknown
 
     @model_validator(mode="after")
     def _id_is_the_spec_s(self) -> Self:
@@ -140,9 +152,18 @@ class RunRecord(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _completed_is_whole(self) -> Self:
-        if self.status == "completed" and (self.clock is None or not self.epochs):
-            raise BadInput(f"{self.run_id} is completed but has no epochs or no clock")
+    def _epochs_are_counted(self) -> Self:
+        if [row.epoch for row in self.epochs] != list(range(1, len(self.epochs) + 1)):
+            raise BadInput(f"{self.run_id} has epochs that do not count from 1 on")
+        return self
+
+    @model_validator(mode="after")
+    def _ended_as_it_says(self) -> Self:
+        diverged = any(row.diverged for row in self.epochs)
+        if self.status == "completed" and (self.clock is None or not self.spec.may_end_after(len(self.epochs))):
+            raise BadInput(f"{self.run_id} is completed but has {len(self.epochs)} epochs, or no clock")
+        if self.status in ("completed", "diverged") and diverged != (self.status == "diverged"):
+            raise BadInput(f"{self.run_id} is {self.status}, and its losses say otherwise")
         return self
 
 

@@ -24,9 +24,10 @@ class Plan(Settings):
     vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
     scaling: Scaling = "strong"  # the batch size is of all replicas together; in weak it is that of each
     lr_rule: LrRule = "none"  # how the learning rate follows the batch, which only in weak the replicas change
-    accuracy_margin: float = 0.005  # half a percentage point
-    time_margin: float = 1.05  # a ratio: 5 %
-    loss_margin: float = 1.05  # a ratio too: a loss has no unit of its own that a margin could be in
+    accuracy_margin: float = Field(default=0.005, gt=0, lt=1)  # half a percentage point
+    time_margin: float = Field(default=1.05, gt=1, allow_inf_nan=False)  # a ratio: 5 %
+    # A ratio too: a loss has no unit of its own that a margin could be in.
+    loss_margin: float = Field(default=1.05, gt=1, allow_inf_nan=False)
     target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
 
     @model_validator(mode="after")

@@ -212,7 +212,8 @@ def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_ca
 def test_runs_go_on_when_the_process_that_carries_their_events_is_killed(tmp_path: Path) -> None:
     def kill_mailbox(event: Event) -> None:
         if isinstance(event, EpochDone) and not killed:
-            (mailbox,) = [each for each in psutil.process_iter() if "_Mailbox" in " ".join(each.cmdline())]
+            mailboxes = [each for each in psutil.process_iter() if "_Mailbox" in " ".join(each.cmdline())]
+            mailbox = max(mailboxes, key=psutil.Process.create_time)  # those of earlier tests may linger
             mailbox.kill()
             killed.append(mailbox)
 

@@ -1,5 +1,7 @@
 """One pilot, one top-up, and no look in between."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -24,6 +26,21 @@ def test_more_runs_change_nothing_of_what_was_decided(tmp_path):
     first = pilot.decide(tmp_path, PLAN, {"torch, matched": WIDE}, 0.005)
     grown = PLAN.model_copy(update={"seeds": tuple(range(9))})
     assert pilot.decide(tmp_path, grown, {"torch, matched": NARROW}, 0.005) == first == pilot.decided(tmp_path)
+
+
+def test_a_precision_that_takes_more_runs_than_a_study_has_is_refused_and_nothing_is_kept(tmp_path):
+    with pytest.raises(BadInput, match=r"^--until-half-width 1e-09 takes [\d,]{10,} runs .* at most 100,000; ask for"):
+        pilot.decide(tmp_path, PLAN, {"torch, matched": WIDE}, 1e-9)
+    assert list(tmp_path.iterdir()) == []
+    assert pilot.decide(tmp_path, PLAN, {"torch, matched": WIDE}, 0.005).half_width == 0.005
+
+
+@pytest.mark.parametrize(("name", "value"), [("half_width", -0.1), ("half_width", "NaN"), ("runs", 3), ("runs", 10**6)])
+def test_a_pilot_that_nothing_can_have_decided_is_refused(tmp_path, name, value):
+    kept = pilot.decide(tmp_path, PLAN, {"torch, matched": WIDE}, 0.005).model_dump(mode="json")
+    (tmp_path / pilot.FILE).write_text(json.dumps(kept | {name: value}))
+    with pytest.raises(BadInput, match=r"pilot.json is no pilot of this version"):
+        pilot.kept(tmp_path)
 
 
 def test_another_half_width_after_the_pilot_is_refused(tmp_path):

@@ -32,13 +32,15 @@ def epoch(number, test_loss=0.3456):
 
 
 def record_of(spec, status="completed", error=None, epochs=1):
+    test_loss = float("nan") if status == "diverged" else 0.3456
     given = {
         "status": status,
         "error": error,
-        "epochs": tuple(map(epoch, range(1, epochs + 1))),
+        "epochs": tuple(epoch(number, test_loss) for number in range(1, epochs + 1)),
         "clock": Clock(total_seconds=3.0),
     }
-    return RunRecord(run_id=spec.run_id, spec=spec, **given)
+    shortened = spec.model_copy(update={"epochs": epochs}) if epochs else spec
+    return RunRecord(run_id=spec.run_id, spec=shortened, **given)
 
 
 def in_a_pipe(specs, at_once=1, width=40):

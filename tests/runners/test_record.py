@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 from math import inf, isnan, nan
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from runners.record import Clock, Environment, EpochRow, RunRecord
 from runners.spec import RunSpec
 
-SPEC = RunSpec(contender="torch", seed=3)
+SPEC = RunSpec(contender="torch", seed=3, epochs=1)
 ENVIRONMENT = Environment(
     node="here",
     os="Linux",
@@ -63,6 +64,7 @@ def assert_survives_json(whole):
 def test_a_whole_record_survives_json():
     assert_survives_json(
         record(
+            spec=SPEC.model_copy(update={"epochs": 2}),
             epochs=(row(), row(epoch=2, learning_rate=1e-4)),
             environment=ENVIRONMENT,
             attempts=2,
@@ -79,17 +81,17 @@ def test_a_run_whose_process_died_survives_json():
     assert_survives_json(record(status="failed", error=error, epochs=(), clock=None, attempts=3))
 
 
-anything = st.floats(allow_nan=True, allow_infinity=True)
+losses = st.floats(min_value=0) | st.sampled_from([nan, inf, -inf])
 
 
-@given(anything, anything, anything)
+@given(losses, losses, st.floats(min_value=0, allow_infinity=False))
 def test_any_loss_survives_json_nan_and_infinity_included(train_loss, test_loss, learning_rate):
-    epochs = (row(train_loss=train_loss, test_loss=test_loss, learning_rate=learning_rate),)
-    assert_survives_json(record(status="diverged", epochs=epochs))
+    last = row(train_loss=train_loss, test_loss=test_loss, learning_rate=learning_rate)
+    assert_survives_json(record(status="diverged" if last.diverged else "completed", epochs=(last,)))
 
 
 def test_nan_and_infinity_are_written_so_that_any_json_reader_takes_them():
-    text = record(epochs=(row(train_loss=nan, test_loss=-inf),)).model_dump_json()
+    text = record(status="diverged", epochs=(row(train_loss=nan, test_loss=-inf),)).model_dump_json()
     assert '"NaN"' in text
     assert '"-Infinity"' in text
     (back,) = RunRecord.model_validate_json(text).epochs
@@ -151,9 +153,48 @@ def test_a_row_has_diverged_if_either_loss_is_not_finite(loss):
 
 @pytest.mark.parametrize("missing", [{"epochs": ()}, {"clock": None}], ids=str)
 def test_a_completed_run_has_epochs_and_a_clock(missing):
-    with pytest.raises(ValidationError, match="completed but has no epochs or no clock"):
+    with pytest.raises(ValidationError, match=r"completed but has [01] epochs, or no clock"):
         record(**missing)
     assert record(status="failed", **missing).status == "failed"
+
+
+IMPOSSIBLE = {
+    "an accuracy of 3": (("epochs", 0, "test_accuracy"), 3),
+    "an accuracy below 0": (("epochs", 0, "train_accuracy"), -0.1),
+    "an accuracy that is no number": (("epochs", 0, "test_accuracy"), "NaN"),
+    "a negative loss": (("epochs", 0, "train_loss"), -1),
+    "infinite seconds of training": (("epochs", 0, "train_seconds"), "Infinity"),
+    "negative seconds of evaluation": (("epochs", 0, "eval_seconds"), -1),
+    "a negative learning rate": (("epochs", 0, "learning_rate"), -1e-3),
+    "an infinite clock": (("clock", "total_seconds"), "Infinity"),
+    "a negative stage": (("clock", "compile_seconds"), -1),
+    "a stage that is no number": (("clock", "data_seconds"), "NaN"),
+    "no core": (("environment", "cpu_cores"), 0),
+    "no memory": (("environment", "memory_bytes"), 0),
+    "no attempt": (("attempts",), 0),
+    "a negative share": (("communication_share",), -0.5),
+    "an epoch that is not the first": (("epochs", 0, "epoch"), 2),
+    "more epochs than asked for": (("spec", "epochs"), 2),
+    "completed with a loss that is no number": (("epochs", 0, "test_loss"), "NaN"),
+    "diverged with finite losses": (("status",), "diverged"),
+}
+
+
+@pytest.mark.parametrize(("place", "value"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_value_that_no_run_can_have_is_refused(place, value):
+    whole = json.loads(record(environment=ENVIRONMENT).model_dump_json())
+    assert RunRecord.model_validate_json(json.dumps(whole))
+    inner = whole
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    with pytest.raises(ValidationError):
+        RunRecord.model_validate_json(json.dumps(whole))
+
+
+def test_an_epoch_told_twice_is_refused():
+    with pytest.raises(ValidationError, match="do not count from 1 on"):
+        record(spec=SPEC.model_copy(update={"epochs": 2}), epochs=(row(), row()))
 
 
 def test_a_record_cannot_be_changed():

@@ -41,7 +41,13 @@ def record_of(spec, test_loss=0.25, **given):
         eval_seconds=0.1,
     )
     clock = Clock(total_seconds=2.0, train_seconds=1 / 3)
-    whole = {"status": "completed", "epochs": (row, row), "clock": clock, "node": "node-1", **given}
+    whole = {
+        "status": "completed",
+        "epochs": (row, row.model_copy(update={"epoch": 2})),
+        "clock": clock,
+        "node": "node-1",
+        **given,
+    }
     return RunRecord(run_id=spec.run_id, spec=spec, **whole)
 
 
@@ -202,7 +208,7 @@ INTRUDERS = {
         lambda record: record_of(spec_of(seed=7)).model_dump_json().encode(),
         "a record of another study",
     ),
-    "other settings": (RUN_ID, with_spec(epochs=3), "a record of another study"),
+    "other settings": (RUN_ID, with_spec(batch_size=64), "a record of another study"),
     "an id that climbs out": ("x", with_id("../../x"), f"{DAMAGED}Value error, run_id '../../x' is not its spec's"),
     "an unknown framework": (RUN_ID, with_spec(contender="jax"), f"{DAMAGED}spec.contender: Value error, unknown"),
     "an impossible seed": (RUN_ID, with_spec(seed=-1), f"{DAMAGED}spec.seed: Input should be greater"),
@@ -563,3 +569,16 @@ def test_the_labels_come_back_as_they_were_kept(tmp_path):
     assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["labels.npy"]
     (tmp_path / "predictions" / "labels.npy").write_bytes(WHOLE[:5_000])
     assert store.read_labels(tmp_path) is None
+
+
+def test_a_folder_of_somebody_else_s_is_refused_and_one_of_ours_is_not(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(BadInput, match=r"holds thesis.tex and no results of this program; name an empty folder"):
+        store.prepare(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "study.json").write_text("{}")  # a study of seed_variance.py --run
+    store.prepare(tmp_path)
+    (tmp_path / "nothing" / "study.json").unlink()
+    (tmp_path / "study.json").write_text("{}")
+    store.prepare(tmp_path)

@@ -46,6 +46,8 @@ def _record(contender="keras", seed=0, track="matched", *, status="completed", e
         return RunRecord(**whole, node="node-1")
     rng = np.random.default_rng(list(spec.run_id.encode()))
     rows = tuple(_row(epoch, rng, given) for epoch in range(1, spec.epochs + 1))
+    if status == "diverged" and not any(row.diverged for row in rows):
+        rows = (*rows[:-1], rows[-1].model_copy(update={"train_loss": np.nan}))
     seen = {"node": "node-1", "init_sha256": "a1" * 32, "order_sha256": "b2" * 32 if track == "matched" else None}
     return RunRecord(**whole, **seen, epochs=rows, clock=_clock(rows, given), environment=ENVIRONMENT)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from lenet.errors import BadInput
 from runners import audit
 from runners.report.build import assemble, build
+from runners.report.gallery import OURS
 from runners.report.page import render
 from runners.report.screen import show
 from runners.study import run_specs
@@ -88,6 +89,43 @@ def test_a_plot_of_an_earlier_report_does_not_outlive_its_runs(study_folder):
     assert report.plots == ()
     assert list((folder / "plots").iterdir()) == []
     assert "No run has completed." in report.page.read_text()
+
+
+def test_only_plots_of_ours_are_deleted_and_none_through_a_link(study_folder, tmp_path):
+    folder = study_folder(seeds=[0], changed={f"{name}-matched-seed0": FAILED for name in ("keras", "torch")})
+    plots, elsewhere = folder / "plots", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "test_loss.svg").write_text("the user's")
+    plots.mkdir()
+    for name in ("thesis.png", "data.csv", "variance_of_mine.png", "test_accuracy.pdf"):
+        (plots / name).write_text("the user's")
+    (plots / "test_loss.svg").symlink_to(elsewhere / "test_loss.svg")
+    (plots / "split_clock.png").write_text("ours")
+    build(folder)
+    kept = {"thesis.png", "data.csv", "variance_of_mine.png", "test_accuracy.pdf", "test_loss.svg"}
+    assert {path.name for path in plots.iterdir()} == kept
+    linked = study_folder(seeds=[1], changed={f"{name}-matched-seed1": FAILED for name in ("keras", "torch")})
+    shutil.rmtree(linked / "plots", ignore_errors=True)
+    (linked / "plots").symlink_to(elsewhere)
+    build(linked)
+    assert (elsewhere / "test_loss.svg").read_text() == "the user's"
+
+
+def test_all_that_is_drawn_is_known_as_ours(everything):
+    drawn = [path.name for path in (everything.folder / "plots").iterdir()]
+    assert drawn
+    assert [name for name in drawn if not OURS.fullmatch(name)] == []
+
+
+def test_a_record_of_other_code_is_named_and_skipped(study_folder):
+    folder = study_folder()
+    path = folder / "runs" / "torch-matched-seed0.json"
+    record = json.loads(path.read_text())
+    record["environment"]["code_sha256"] = "e" * 64
+    path.write_text(json.dumps(record))
+    report = assemble(folder)
+    assert report.unreadable == (path,)
+    assert any(f"done by other code (eeeeeeeeeeee) than the study's ({'c' * 12})" in told for told in report.notices)
 
 
 ON_A_FULL_DISK = """
