@@ -113,7 +113,7 @@ def _refuse_another_checkout(script: Path) -> None:
     if not (SCRIPTS / script.name).is_file():  # a test's
         return
     if (own / "runners").is_dir() and (own / "lenet").is_dir():
-        if own != installed:
+        if own != installed and _sources(own) != _sources(installed):
             raise BadInput(
                 f"{script} would use the code in {installed}; run {SCRIPTS / script.name}, or install {own} first "
                 "(`make -C` there does)"
@@ -140,6 +140,12 @@ def exit_codes() -> Iterator[None]:
 def _leave(sentence: str, code: int) -> NoReturn:
     print(f"error: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def _sources(project: Path) -> dict[Path, bytes]:
+    """All that a checkout does, by relative path."""
+    folders = (project / name for name in ("cluster", "lenet", "runners", "scripts"))
+    return {path.relative_to(project): path.read_bytes() for folder in folders for path in folder.rglob("*.py")}
 
 
 def sentence_of(error: ValidationError) -> str:
