@@ -64,7 +64,8 @@ def noted(notes: Path) -> Callable[..., RunResult]:
         words = (node, os.environ["CUDA_VISIBLE_DEVICES"], began_at, start, time.time())
         (notes / spec.run_id).write_text(" ".join(map(str, words)))
         clock = Clock(total_seconds=SECONDS)
-        return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=(row(1),), clock=clock))
+        rows = tuple(row(epoch) for epoch in range(1, spec.epochs + 1))
+        return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=rows, clock=clock))
 
     return work
 
