@@ -181,17 +181,19 @@ def _parse_idx(path: Path, content: bytes, *, images: bool) -> np.ndarray:
 
 
 def _cached(fill: Callable[[Path], None]) -> FashionMnist:
-    """Let `fill` put the files into a new folder, verify them, and only then move it to the cache in one step."""
+    """Let `fill` put the files into a new folder, verify them, and only then move them to the cache.
+
+    There they take the place of damaged ones; other files of the folder stay.
+    """
     cache = cache_folder()
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache.parent, prefix=".fetching-") as scratch:
-        fresh = Path(scratch) / cache.name
-        fresh.mkdir()
+        fresh = Path(scratch)
         fill(fresh)
         data = read_folder(fresh)
-        if cache.exists():  # incomplete or damaged, or read_folder would have succeeded before
-            cache.rename(Path(scratch) / "replaced")
-        fresh.rename(cache)
+        cache.mkdir(exist_ok=True)
+        for name in SHA256:
+            (fresh / f"{name}.gz").replace(cache / f"{name}.gz")
     return data
 
 

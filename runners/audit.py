@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lenet.architecture import PARAMETER_COUNT
 from lenet.data import FashionMnist, scale
 from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from lenet.errors import BadInput
 from runners.defaults import Defaults
-from runners.record import Finite, Loss, Seconds
+from runners.record import Distance, Finite, Seconds
 from runners.spec import Contender, Frozen, Settings
 from runners.store import read_kept, write_atomically
 from runners.study import Study
@@ -35,7 +36,7 @@ class AuditRow(Frozen):
     precision: Precision
     a: str
     b: str
-    measured: Loss  # largest relative difference, norm by norm; of exact checks the number of things that are wrong
+    measured: Distance  # largest relative difference, norm by norm; of exact checks the number of things that are wrong
     allowed: Finite
     finding: str = ""  # what differs first and where to look; nothing if the check holds
 
@@ -55,6 +56,13 @@ class Audit(Frozen):
     defaults: tuple[Defaults, ...] = ()  # what each contender chooses where nobody does
     seconds: Seconds
     done_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @model_validator(mode="after")
+    def _goes_far_enough(self) -> Self:
+        """Only a failed check ends an audit before those in float64."""
+        if not self.failed and not any(row.precision == "float64" for row in self.rows):
+            raise BadInput("an audit whose checks all hold has some in float64")
+        return self
 
     @property
     def failed(self) -> tuple[AuditRow, ...]:

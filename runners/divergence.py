@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lenet.architecture import Weights
 from lenet.data import FashionMnist
@@ -20,7 +20,8 @@ from lenet.errors import BadInput
 from runners.audit import pairs
 from runners.clock import Stopwatch
 from runners.memory import keep_freed_memory
-from runners.registry import load_runner
+from runners.record import Distance
+from runners.registry import FRAMEWORKS, load_runner
 from runners.scratch import scratch
 from runners.spec import Contender, Frozen, RunSpec, Settings
 from runners.store import read_kept, write_atomically
@@ -70,7 +71,13 @@ class Line(Frozen):
     b: str
     framework: str | None  # of both, if they are one contender's; None between contenders
     precision: Literal["float32", "float64"]
-    distances: tuple[float, ...]
+    distances: tuple[Distance, ...]
+
+    @model_validator(mode="after")
+    def _is_of_a_framework(self) -> Self:
+        if self.framework is not None and self.framework not in FRAMEWORKS:
+            raise BadInput(f"unknown framework {self.framework!r}: choose from {', '.join(FRAMEWORKS)}")
+        return self
 
     def parted_at(self, steps: Sequence[int]) -> float:
         """The first of the steps after which they are more than PARTED apart; infinity if they never are."""
@@ -80,8 +87,8 @@ class Line(Frozen):
 class Divergence(Frozen):
     """`divergence.json`."""
 
-    steps: tuple[int, ...]
-    lines: tuple[Line, ...]
+    steps: tuple[int, ...] = Field(min_length=1)
+    lines: tuple[Line, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _each_line_has_its_steps(self) -> Self:

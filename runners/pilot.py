@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from lenet.data import TEST_IMAGES
 from lenet.errors import BadInput
 from runners.report.statistics import stein_interval, stein_runs
 from runners.spec import MAX_SEEDS, Frozen, Seed
@@ -20,6 +21,7 @@ from runners.study import Plan
 
 FILE = "pilot.json"
 FEWEST_RUNS = 5  # of a pilot: with less its own spread is hardly known
+FINEST = 1 / (TEST_IMAGES * MAX_SEEDS)  # no mean accuracy comes in smaller steps
 
 
 class Pilot(Frozen):
@@ -27,7 +29,7 @@ class Pilot(Frozen):
 
     seeds: tuple[Seed, ...]
     # Of the mean test accuracy's 95 % interval, a fraction.
-    half_width: float = Field(gt=0, lt=1)
+    half_width: float = Field(ge=FINEST, lt=1)
     runs: int = Field(ge=FEWEST_RUNS, le=MAX_SEEDS)  # of each contender and track, all those of the pilot among them
 
     @model_validator(mode="after")
@@ -67,6 +69,12 @@ def decide(folder: Path, plan: Plan, accuracies: Mapping[str, np.ndarray], half_
     now = Pilot(seeds=plan.seeds, half_width=half_width, runs=len(plan.seeds) + lacking)
     write_atomically(folder / FILE, now.model_dump_json(indent=2).encode())
     return now
+
+
+def check_half_width(half_width: float) -> None:
+    """Raise BadInput for a half-width that no mean accuracy can have."""
+    if not FINEST <= half_width < 1:
+        raise BadInput(f"--until-half-width must be from {FINEST:g} to less than 1, not {half_width:g}")
 
 
 def kept(folder: Path) -> Pilot | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
+from math import isclose, isfinite
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -17,15 +17,23 @@ Flag = str | int | float | bool | None
 
 
 def _not_negative(value: float) -> float:
-    if value < 0 and isfinite(value):
+    if value < 0:
         raise BadInput(f"{value} is below 0")
     return value
 
 
-Loss = Annotated[float, AfterValidator(_not_negative)]  # NaN or infinite where training diverged
+def _not_negative_if_finite(value: float) -> float:
+    return _not_negative(value) if isfinite(value) else value
+
+
+Loss = Annotated[float, AfterValidator(_not_negative_if_finite)]  # NaN or infinite where training diverged
+Distance = Annotated[float, AfterValidator(_not_negative)]  # NaN or infinite where it cannot be told
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Finite
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+LARGEST_COUNT = 2**63  # the first that tables do not hold
+SUM_TOLERANCE = 1e-3  # of stages beside their total, in seconds: that of rounding, and no more
 
 
 class EpochRow(Frozen):
@@ -61,6 +69,13 @@ class Clock(Frozen):
     total_seconds: Seconds
     train_cpu_seconds: Seconds = 0.0  # processor time during `train`, over all threads: how many cores were really used
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        told = self.model_dump(exclude={"total_seconds", "train_cpu_seconds"})
+        if not isclose(sum(told.values()), self.total_seconds, rel_tol=1e-6, abs_tol=SUM_TOLERANCE):
+            raise BadInput(f"the stages last {sum(told.values()):g} s, and their total is {self.total_seconds:g} s")
+        return self
+
 
 class Machine(Frozen):
     """A machine, by its host's name."""
@@ -68,8 +83,8 @@ class Machine(Frozen):
     node: str
     os: str
     cpu_model: str
-    cpu_cores: int = Field(ge=1)
-    memory_bytes: int = Field(ge=1)
+    cpu_cores: int = Field(ge=1, lt=LARGEST_COUNT)
+    memory_bytes: int = Field(ge=1, lt=LARGEST_COUNT)
 
 
 class Environment(Machine):
@@ -82,10 +97,10 @@ class Environment(Machine):
     # Of frameworks and libraries, in the process's environment; older records have none.
     variables: dict[str, str] = Field(default_factory=dict)
     git_commit: str | None
-    code_sha256: str
-    data_sha256: str
-    load_before: float  # one-minute load average
-    load_after: float
+    code_sha256: Sha256
+    data_sha256: Sha256
+    load_before: Finite  # one-minute load average
+    load_after: Finite
 
 
 @dataclass(frozen=True)
@@ -136,13 +151,13 @@ class RunRecord(Frozen):
     epochs: tuple[EpochRow, ...] = ()
     clock: Clock | None = None
     environment: Environment | None = None
-    attempts: int = Field(default=1, ge=1)
+    attempts: int = Field(default=1, ge=1, lt=LARGEST_COUNT)
     node: str | None = None
     nodes: tuple[str, ...] = ()  # where each process of the run was, by rank; `node` is the first one's
     started_at: datetime | None = None
-    init_sha256: str | None = None
-    order_sha256: str | None = None
-    steps: int | None = None  # that the optimiser took; unknown in older records
+    init_sha256: Sha256 | None = None
+    order_sha256: Sha256 | None = None
+    steps: int | None = Field(default=None, ge=0, lt=LARGEST_COUNT)  # that the optimiser took; unknown in older records
     communication_share: Finite | None = None  # of training, in which replicas waited for gradients; None if unknown
 
     @model_validator(mode="after")
@@ -159,10 +174,10 @@ class RunRecord(Frozen):
 
     @model_validator(mode="after")
     def _ended_as_it_says(self) -> Self:
-        diverged = any(row.diverged for row in self.epochs)
+        diverged = [row.diverged for row in self.epochs]
         if self.status == "completed" and (self.clock is None or not self.spec.may_end_after(len(self.epochs))):
             raise BadInput(f"{self.run_id} is completed but has {len(self.epochs)} epochs, or no clock")
-        if self.status in ("completed", "diverged") and diverged != (self.status == "diverged"):
+        if (self.status == "completed" and any(diverged)) or (self.status == "diverged" and not any(diverged[-1:])):
             raise BadInput(f"{self.run_id} is {self.status}, and its losses say otherwise")
         return self
 

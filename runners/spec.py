@@ -13,6 +13,7 @@ TRACKS = ("matched", "native", "tuned")
 DEVICES = ("auto", "cpu", "gpu")
 MAX_SEEDS = 100_000  # of a study
 LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
+LARGEST_RATE = 1e30  # of learning: float32 holds it, and it times all replicas
 
 Track = Literal["matched", "native", "tuned"]
 Device = Literal["cpu", "gpu"]
@@ -82,17 +83,17 @@ class Adam(Frozen):
     """Adam's hyper-parameters in matched (Keras's defaults); native takes over the learning rate only."""
 
     name: Literal["adam"] = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=1e-3, gt=0, le=LARGEST_RATE)
     beta_1: float = Field(default=0.9, ge=0, lt=1)
     beta_2: float = Field(default=0.999, ge=0, lt=1)
-    epsilon: float = Field(default=1e-7, gt=0, allow_inf_nan=False)
+    epsilon: float = Field(default=1e-7, gt=0, le=1)
 
 
 class Sgd(Frozen):
     """Gradient descent with momentum, for the parity audit: v = momentum v + gradient; weights -= learning_rate v."""
 
     name: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(ge=0, allow_inf_nan=False)
+    learning_rate: float = Field(ge=0, le=LARGEST_RATE)
     momentum: float = Field(default=0.9, ge=0, lt=1)
 
 
@@ -129,7 +130,7 @@ class RunSpec(Settings):
     seed: Seed = 0
     init_seed: Seed = Field(default_factory=lambda known: known["seed"])
     order_seed: Seed = Field(default_factory=lambda known: known["seed"])
-    repeat: int = Field(default=0, ge=0)
+    repeat: int = Field(default=0, ge=0, lt=MAX_SEEDS)
     dtype: Literal["float32", "float64"] = "float32"  # float64 is for the parity audit
 
     def may_end_after(self, epochs: int) -> bool:

@@ -3,11 +3,12 @@
 import io
 import json
 import os
+import re
 import socket
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +30,20 @@ STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "ch
 LABELS = "labels.npy"  # beside the predictions
 Kept = TypeVar("Kept", bound=BaseModel)
 _LOCK, _HOLDER = ".lock", ".holder.json"
-SIGNS = {_LOCK, _HOLDER, STUDY, "audit.json"}  # one of these says that a folder is one of ours
+# One of these says that a folder is one of ours: of compare.py and audit.py, copies without hidden files of what
+# train.py and seed_variance.py leave, and what holds the studies of seed_variance.py --run.
+SIGNS = (
+    *(_LOCK, _HOLDER, STUDY, "audit.json", f"{RUNS}/*-seed*.json", "tables/variance.csv"),
+    *(f"{vary}/{STUDY}" for vary in VARIES),
+)
+# Where drivers write, under the folder's lock; a file is written as .NAME.XXXXXXXX.level-field first.
+_WRITTEN = (".", RUNS, PREDICTIONS, f"{CHECKPOINTS}/*", "attempts", "tables", "plots")
+_UNFINISHED, _OUR_UNFINISHED = ".level-field", re.compile(r"\..+\.[a-z0-9_]{8}\.level-field")
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file of a results folder that does not hold what it should, and why."""
+    """A file of a results folder that does not hold what it should, by a name that can be printed, and why."""
 
     path: Path
     reason: str
@@ -54,11 +63,10 @@ def prepare(folder: Path) -> None:
 def _refuse_others(folder: Path) -> None:
     """Raise BadInput for a folder of somebody else's: what is written into it could replace files of theirs."""
     try:
-        names = {path.name for path in folder.iterdir()}
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}  # none that we would write
     except OSError:  # there is none yet, or `prepare` will tell what is wrong with it
         return
-    studies = (folder / name / STUDY for name in VARIES)  # as scripts/seed_variance.py --run puts them
-    if names and not names & SIGNS and not any(path.exists() for path in studies):
+    if names and not any(path for sign in SIGNS for path in folder.glob(sign)):
         raise BadInput(
             f"--out {folder} holds {printable(min(names))} and no results of this program; name an empty folder, a new "
             "one, or one with results"
@@ -80,6 +88,7 @@ def lock(folder: Path) -> Iterator[str | None]:
         raise BadInput(f"{folder / _LOCK} cannot be written: {error.strerror}; name a folder that can") from error
     with held:
         died = _describe(holder) if holder.exists() else None
+        _sweep(folder)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         me = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
         write_atomically(holder, json.dumps(me).encode())
@@ -87,6 +96,16 @@ def lock(folder: Path) -> Iterator[str | None]:
             yield died
         finally:
             holder.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what drivers left that were killed while writing; none writes now, for this process holds the lock."""
+    root = folder.resolve()
+    for path in [path for inside in _WRITTEN for path in folder.glob(f"{inside}/.*{_UNFINISHED}")]:
+        in_place = path.resolve() == root / path.relative_to(folder)  # neither a link itself, nor behind one
+        if in_place and path.is_file() and _OUR_UNFINISHED.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _describe(holder: Path) -> str:
@@ -107,10 +126,17 @@ def read_kept(path: Path, kind: type[Kept], advice: str) -> Kept | None:
     if not path.exists():
         return None
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError, BadInput) as error:
+        return kind.model_validate_json(_content(path))
+    except Exception as error:  # whatever is in the file, it is damaged
         what = kind.__name__.lower()
         raise BadInput(f"{path} is no {what} of this version: {_one_line(error)}; {advice}") from error
+
+
+def _content(path: Path) -> bytes:
+    """Raises BadInput for what is no file: reading a pipe would wait for ever."""
+    if not path.is_file():
+        raise BadInput("it is no file")
+    return path.read_bytes()
 
 
 def refuse_study(folder: Path) -> None:
@@ -147,36 +173,34 @@ def checkpoint_path(folder: Path, run_id: str, framework: str) -> Path:
     return folder / CHECKPOINTS / run_id / FRAMEWORKS[framework].checkpoint
 
 
-def read_records(folder: Path, plan: Plan, code_sha256: str | None = None) -> tuple[list[RunRecord], list[Unreadable]]:
-    """The plan's records, by contender, track and seed as it names them, and the files in runs/ that are none.
+def read_records(folder: Path, study: Study) -> tuple[list[RunRecord], list[Unreadable]]:
+    """The study's records, by contender, track and seed as it names them, and the files in runs/ that are none.
 
-    With `code_sha256`, the study's, those of runs that other code has done are none either.
+    Those of runs that other code has done are none either.
     """
-    expected = {spec.run_id: spec for spec in run_specs(plan)}
+    expected = {spec.run_id: spec for spec in run_specs(study.plan)}
     records: list[RunRecord] = []
     unreadable: list[Unreadable] = []
     for path in sorted((folder / RUNS).glob("*.json")):
         try:
-            record = RunRecord.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:  # BadInput and what pydantic says are of the latter
-            unreadable.append(Unreadable(path, f"damaged, or no record: {_one_line(error)}"))
-            continue
-        reason = _another_study(record, expected.get(path.stem), code_sha256)
+            record = RunRecord.model_validate_json(_content(path))
+            reason = _another_study(record, expected.get(path.stem), study.code_sha256)
+        except Exception as error:  # whatever one file holds, the others are records still
+            reason = f"damaged, or no record: {_one_line(error)}"
         if reason:
-            unreadable.append(Unreadable(path, reason))
-            continue
-        records.append(record)
-    place = {run_id: index for index, run_id in enumerate(_as_named(plan))}
+            unreadable.append(Unreadable(Path(printable(str(path))), reason))
+        else:
+            records.append(record)
+    place = {run_id: index for index, run_id in enumerate(_as_named(study.plan))}
     return sorted(records, key=lambda record: place[record.run_id]), unreadable
 
 
-def _another_study(record: RunRecord, expected: RunSpec | None, code_sha256: str | None) -> str:
+def _another_study(record: RunRecord, expected: RunSpec | None, code_sha256: str) -> str:
     """Why the record is not one of the study, or nothing if it is."""
     if record.spec != expected:
         return "a record of another study"
-    code = record.environment.code_sha256 if record.environment else code_sha256
-    if code_sha256 and code != code_sha256:
-        return f"done by other code ({str(code)[:12]}) than the study's ({code_sha256[:12]})"
+    if record.environment and record.environment.code_sha256 != code_sha256:
+        return f"done by other code ({record.environment.code_sha256[:12]}) than the study's ({code_sha256[:12]})"
     return ""
 
 
@@ -245,7 +269,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    begins = f".{path.name}."
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=begins, suffix=_UNFINISHED, delete=False) as file:
         try:
             file.write(content)
             file.flush()
@@ -266,4 +291,4 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".lstrip(": ")
-    return str(error)
+    return " ".join(str(error).split()) or type(error).__name__

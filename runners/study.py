@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lenet.errors import BadInput
-from runners.record import Machine
-from runners.spec import Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
+from runners.record import Machine, Sha256
+from runners.spec import MAX_SEEDS, Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
 
 
 class Plan(Settings):
@@ -20,7 +20,7 @@ class Plan(Settings):
 
     contenders: tuple[Contender, ...] = Field(min_length=1)
     tracks: tuple[Track, ...] = Field(min_length=1)
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SEEDS)
     vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
     scaling: Scaling = "strong"  # the batch size is of all replicas together; in weak it is that of each
     lr_rule: LrRule = "none"  # how the learning rate follows the batch, which only in weak the replicas change
@@ -85,8 +85,8 @@ class Study(Frozen):
     command: str
     begun_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     git_commit: str | None
-    code_sha256: str
-    data_sha256: str
+    code_sha256: Sha256
+    data_sha256: Sha256
     versions: dict[str, str]
     driver: Machine | None = None  # where the command was given; where each run was is in its record
 

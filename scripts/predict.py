@@ -91,7 +91,7 @@ def light_background(grey: np.ndarray) -> bool:
 
 def best_runs(results: Path) -> dict[str, RunRecord]:
     """Each framework's completed run with the lowest test loss at any epoch whose weights were kept."""
-    records, _ = store.read_records(results, store.existing_study(results).plan)
+    records, _ = store.read_records(results, store.existing_study(results))
     best: dict[str, RunRecord] = {}
     for record in sorted(records, key=lambda r: min((row.test_loss for row in r.epochs), default=np.inf)):
         framework = record.spec.contender.framework

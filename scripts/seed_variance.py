@@ -75,8 +75,8 @@ def seed_variance(
     with cli.exit_codes():
         if bool(results) == bool(run):
             raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
-        if until_half_width is not None and not 0 < until_half_width < 1:
-            raise BadInput(f"--until-half-width must be between 0 and 1, not {until_half_width}")
+        if until_half_width is not None:
+            pilot.check_half_width(until_half_width)
         folders = [*(results or [])]
         if until_half_width is not None and len(folders) != 1:
             raise BadInput(f"--until-half-width takes one folder, not {len(folders) or '--run'}")
@@ -136,9 +136,10 @@ def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMn
 
 def extend(folder: Path, half_width: float, address: str, data: FashionMnist, console: Console) -> None:
     """Do the runs that the folder's pilot decides on, or what is missing of them."""
-    plan = store.existing_study(folder).plan
+    study = store.existing_study(folder)
+    plan = study.plan
     with cli.holding(folder, console):
-        records, _ = store.read_records(folder, plan)
+        records, _ = store.read_records(folder, study)
         decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
         console.print(told, markup=False, highlight=False)

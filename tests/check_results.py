@@ -20,7 +20,7 @@ def main() -> None:
     folder = chosen.folder
     study = store.read_study(folder)
     assert study is not None
-    records, unreadable = store.read_records(folder, study.plan)
+    records, unreadable = store.read_records(folder, study)
     assert (len(records), unreadable) == (2 * chosen.seeds, [])
     assert all(record.status == "completed" and len(record.epochs) == chosen.epochs for record in records)
     runs = pd.read_csv(folder / "tables" / "runs.csv")

@@ -1,10 +1,12 @@
 """From a results folder to everything that is reported of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from lenet.errors import BadInput
 from runners import audit as parity
 from runners import divergence, pilot, store
 from runners.audit import Audit
@@ -23,6 +25,7 @@ from runners.report.plots import Plot
 from runners.report.scaling import scaling_table
 from runners.report.variance import Source, variance_table
 from runners.report.wrong_winner import wrong_winner_table
+from runners.store import Kept
 from runners.study import Study
 from runners.text import printable
 
@@ -81,15 +84,17 @@ def build(folder: Path) -> Report:
 def assemble(folder: Path) -> Report:
     """All that the page says, but for the plots; nothing is written. Raises BadInput if there is no study."""
     study = store.existing_study(folder)
-    records, unreadable = store.read_records(folder, study.plan, study.code_sha256)
+    records, unreadable = store.read_records(folder, study)
     runs = tables.runs_table(records, study.plan.target_accuracy)
-    found = parity.read(folder) if "matched" in study.plan.tracks else None
+    damaged: list[str] = []
+    found = _if_whole(parity.read, folder, damaged) if "matched" in study.plan.tracks else None
     audit = found if found and found.is_of(study) else None
     unmatched = audit.unmatched if audit else frozenset()
     predictions, unpredicted = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
     labels = store.read_labels(folder)
-    sources = {study.plan.vary: Source(runs, predictions, labels, pilot.kept(folder))}
+    sources = {study.plan.vary: Source(runs, predictions, labels, _if_whole(pilot.kept, folder, damaged))}
     comparisons = comparisons_table(runs, study.plan, unmatched)
+    parting = _if_whole(divergence.read, folder, damaged)
     weaknesses = notices(study.plan, records, unreadable, unpredicted, unmatched)
     return Report(
         folder,
@@ -101,16 +106,25 @@ def assemble(folder: Path) -> Report:
         tables.summary_table(runs),
         comparisons,
         audit,
-        divergence.read(folder),
+        parting,
         agreement_table(study.plan, records, predictions, labels),
         defaults_table(runs, study.plan, unmatched),
         variance_table(sources),
         wrong_winner_table(sources),
         scaling_table(runs, study.plan),
         tuple(control_sentences(comparisons)),
-        tuple(audit_notices(folder, study.plan, records, audit) + weaknesses),
+        tuple(damaged + audit_notices(folder, study.plan, records, audit) + weaknesses),
         answers(comparisons, runs, study.plan),
     )
+
+
+def _if_whole(read: Callable[[Path], Kept | None], folder: Path, damaged: list[str]) -> Kept | None:
+    """What `read` finds; where that is damaged the report goes without, and `damaged` gets the notice of it."""
+    try:
+        return read(folder)
+    except BadInput as error:
+        damaged.append(f"Left out of this report: {error}.")
+        return None
 
 
 def _tables(report: Report) -> dict[str, pd.DataFrame]:

@@ -73,7 +73,7 @@ def read_sources(folders: Sequence[Path]) -> tuple[dict[Vary, Source], list[stor
     sources: dict[Vary, Source] = {}
     unreadable: list[store.Unreadable] = []
     for folder, study in studies:
-        records, no_records = store.read_records(folder, study.plan)
+        records, no_records = store.read_records(folder, study)
         predictions, _ = store.read_predictions(folder, [r.run_id for r in records if r.status == "completed"])
         labels, known = store.read_labels(folder), pilot.kept(folder)
         sources[study.plan.vary] = Source(runs_table(records), predictions, labels, known)

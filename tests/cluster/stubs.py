@@ -13,7 +13,7 @@ from runners.events import Work
 from runners.record import Clock, EpochRow, RunRecord, RunResult
 from runners.spec import RunSpec
 
-NO_DATA = FashionMnist(*(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8)) * 2, sha256="none")
+NO_DATA = FashionMnist(*(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8)) * 2, sha256="0" * 64)
 
 
 def row(epoch: int) -> EpochRow:
@@ -56,7 +56,8 @@ def stub(
             on_epoch(rows[-1])
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         (notes / f"{spec.run_id}.{attempt}").write_text(f"{os.getpid()} {start} {time.time()} {visible}")
-        clock = Clock(total_seconds=time.time() - start)
+        seconds = time.time() - start
+        clock = Clock(other_seconds=seconds, total_seconds=seconds)
         return RunResult(
             RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=tuple(rows), clock=clock),
             predictions=np.zeros(10_000, np.uint8),

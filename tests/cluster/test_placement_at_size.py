@@ -63,7 +63,7 @@ def noted(notes: Path) -> Callable[..., RunResult]:
         node = ray.get_runtime_context().get_node_id()
         words = (node, os.environ["CUDA_VISIBLE_DEVICES"], began_at, start, time.time())
         (notes / spec.run_id).write_text(" ".join(map(str, words)))
-        clock = Clock(total_seconds=SECONDS)
+        clock = Clock(other_seconds=SECONDS, total_seconds=SECONDS)
         rows = tuple(row(epoch) for epoch in range(1, spec.epochs + 1))
         return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=rows, clock=clock))
 

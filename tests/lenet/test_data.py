@@ -307,6 +307,31 @@ def test_keras_s_folder_is_under_the_home_folder_by_default(nowhere, monkeypatch
     assert data._places()[0][0] == str(nowhere / "home" / ".keras" / "datasets" / "fashion-mnist")
 
 
+@pytest.fixture
+def homeless(nowhere, monkeypatch):
+    """A user without HOME, whom the machine does not list."""
+    for variable in ("HOME", "XDG_CACHE_HOME", "KERAS_HOME"):
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    return nowhere
+
+
+def test_without_a_home_the_places_below_it_are_told_as_not_available(homeless):
+    with pytest.raises(DataError) as refusal:
+        data.load()
+    told = "a folder below the home folder: no home folder is known; set HOME, XDG_CACHE_HOME or KERAS_HOME"
+    assert str(refusal.value).count(told) == 2
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_without_a_home_every_place_that_needs_none_is_read(homeless, published, monkeypatch, first):
+    write(place_folders(homeless)[first], published)
+    variables = [{"KERAS_HOME": homeless / "keras"}, {}, {"XDG_CACHE_HOME": homeless / "cache"}][first]
+    for name, folder in variables.items():
+        monkeypatch.setenv(name, str(folder))
+    assert len(data.load().train_images) == 6
+
+
 def test_where_nothing_works_all_that_was_tried_is_listed_with_why(nowhere):
     with pytest.raises(DataError) as refusal:
         data.load()
@@ -347,8 +372,10 @@ def test_a_damaged_cache_is_replaced(serve, nowhere, published):
     serve(write(nowhere / "mirror", published))
     write(data.cache_folder(), published)
     (data.cache_folder() / f"{TRAIN_IMAGES}.gz").write_bytes(b"damaged")
+    (data.cache_folder() / "notes.txt").write_text("somebody's")
     data.load()
     assert len(read_folder(data.cache_folder()).train_images) == 6
+    assert (data.cache_folder() / "notes.txt").read_text() == "somebody's"
     assert list(data.cache_folder().parent.iterdir()) == [data.cache_folder()]
 
 

@@ -35,6 +35,12 @@ def test_a_precision_that_takes_more_runs_than_a_study_has_is_refused_and_nothin
     assert pilot.decide(tmp_path, PLAN, {"torch, matched": WIDE}, 0.005).half_width == 0.005
 
 
+@pytest.mark.parametrize("half_width", [0.0, -0.1, 1.0, 1e-300, float("nan"), float("inf")])
+def test_a_half_width_that_no_mean_can_have_is_refused(half_width):
+    with pytest.raises(BadInput, match=r"^--until-half-width must be from 1e-09 to less than 1, not "):
+        pilot.check_half_width(half_width)
+
+
 @pytest.mark.parametrize(("name", "value"), [("half_width", -0.1), ("half_width", "NaN"), ("runs", 3), ("runs", 10**6)])
 def test_a_pilot_that_nothing_can_have_decided_is_refused(tmp_path, name, value):
     kept = pilot.decide(tmp_path, PLAN, {"torch, matched": WIDE}, 0.005).model_dump(mode="json")

@@ -37,7 +37,7 @@ def record_of(spec, status="completed", error=None, epochs=1):
         "status": status,
         "error": error,
         "epochs": tuple(epoch(number, test_loss) for number in range(1, epochs + 1)),
-        "clock": Clock(total_seconds=3.0),
+        "clock": Clock(other_seconds=3.0, total_seconds=3.0),
     }
     shortened = spec.model_copy(update={"epochs": epochs}) if epochs else spec
     return RunRecord(run_id=spec.run_id, spec=shortened, **given)

@@ -47,7 +47,7 @@ def record(**changes):
         "spec": SPEC,
         "status": "completed",
         "epochs": (row(),),
-        "clock": Clock(train_seconds=2.0, total_seconds=3.0),
+        "clock": Clock(train_seconds=2.0, other_seconds=1.0, total_seconds=3.0),
     }
     return RunRecord(**{**facts, **changes})
 
@@ -113,7 +113,9 @@ def test_a_run_id_that_is_not_the_spec_s_is_refused_with_both(run_id):
     assert repr(SPEC.run_id) in str(refusal.value)
 
 
-@pytest.mark.parametrize("whole", [record(), row(), ENVIRONMENT, Clock(total_seconds=1.0), SPEC], ids=type)
+@pytest.mark.parametrize(
+    "whole", [record(), row(), ENVIRONMENT, Clock(other_seconds=1.0, total_seconds=1.0), SPEC], ids=type
+)
 def test_a_field_too_many_is_refused_by_name(whole):
     with pytest.raises(ValidationError, match="surplus"):
         type(whole).model_validate({**whole.model_dump(), "surplus": 1})
@@ -172,11 +174,21 @@ IMPOSSIBLE = {
     "no core": (("environment", "cpu_cores"), 0),
     "no memory": (("environment", "memory_bytes"), 0),
     "no attempt": (("attempts",), 0),
+    "more attempts than tables hold": (("attempts",), 2**63),
+    "more cores than a float holds": (("environment", "cpu_cores"), 10**400),
+    "more memory than a float holds": (("environment", "memory_bytes"), 10**400),
     "a negative share": (("communication_share",), -0.5),
     "an epoch that is not the first": (("epochs", 0, "epoch"), 2),
     "more epochs than asked for": (("spec", "epochs"), 2),
     "completed with a loss that is no number": (("epochs", 0, "test_loss"), "NaN"),
     "diverged with finite losses": (("status",), "diverged"),
+    "stages that do not add up": (("clock", "total_seconds"), 2.9),
+    "fewer steps than none": (("steps",), -1),
+    "no hash of the weights": (("init_sha256",), "a" * 63),
+    "no hash of the order": (("order_sha256",), ""),
+    "no hash of the code": (("environment", "code_sha256"), "none"),
+    "a negative load": (("environment", "load_before"), -0.1),
+    "an infinite load": (("environment", "load_after"), "Infinity"),
 }
 
 
@@ -190,6 +202,30 @@ def test_a_value_that_no_run_can_have_is_refused(place, value):
     inner[place[-1]] = value
     with pytest.raises(ValidationError):
         RunRecord.model_validate_json(json.dumps(whole))
+
+
+def test_a_run_that_diverged_did_so_in_its_last_epoch():
+    spec, ended = SPEC.model_copy(update={"epochs": 2}), row(epoch=2, test_loss=inf)
+    assert record(spec=spec, status="diverged", epochs=(row(), ended)).status == "diverged"
+    with pytest.raises(ValidationError, match="is diverged, and its losses say otherwise"):
+        record(spec=spec, status="diverged", epochs=(row(train_loss=nan), row(epoch=2)))
+    with pytest.raises(ValidationError, match="is diverged, and its losses say otherwise"):
+        record(spec=spec, status="diverged", epochs=())
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
+def test_early_stopping_ends_a_run_no_sooner_than_its_patience_allows(epochs):
+    spec = SPEC.model_copy(update={"epochs": 4, "early_stopping": 1})
+    rows = tuple(row(epoch=epoch) for epoch in range(1, epochs + 1))
+    if 2 <= epochs <= 4:
+        assert len(record(spec=spec, epochs=rows).epochs) == epochs
+        return
+    with pytest.raises(ValidationError, match=f"completed but has {epochs} epochs"):
+        record(spec=spec, epochs=rows)
+
+
+def test_stages_may_miss_their_total_by_rounding():
+    assert Clock(train_seconds=0.1, eval_seconds=0.2, total_seconds=0.3)
 
 
 def test_an_epoch_told_twice_is_refused():

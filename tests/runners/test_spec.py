@@ -156,10 +156,20 @@ def test_what_no_string_says_cannot_be_said_in_parts_either(parts):
         ("batch_size", 60_001),
         ("limit_train", 0),
         ("limit_train", 60_001),
+        ("epochs", 100_001),
         ("threads", 0),
+        ("threads", 4097),
         ("early_stopping", 0),
+        ("early_stopping", 100_001),
         ("reduce_lr", 0),
+        ("reduce_lr", 100_001),
+        ("repeat", -1),
+        ("repeat", 100_000),
         ("optimizer", {"name": "adam", "learning_rate": 0}),
+        ("optimizer", {"name": "adam", "learning_rate": 1.1e30}),
+        ("optimizer", {"name": "sgd", "learning_rate": 1.1e30}),
+        ("optimizer", {"name": "sgd", "learning_rate": 0.1, "momentum": 1}),
+        ("optimizer", {"name": "adam", "epsilon": 1.1}),
         ("optimizer", {"name": "adam", "learning_rate": -1e-3}),
         ("optimizer", {"name": "adam", "learning_rate": "nan"}),
         ("optimizer", {"name": "adam", "learning_rate": "inf"}),
@@ -176,6 +186,21 @@ def test_a_bad_setting_is_refused_by_name(field, value):
     with pytest.raises(ValidationError) as refusal:
         RunSpec(contender="keras", **{field: value})
     assert field in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("epochs", 1), ("epochs", 100_000), ("threads", 1), ("threads", 4096), ("limit_train", 60_000)],
+        *[("early_stopping", 1), ("early_stopping", 100_000), ("reduce_lr", 1), ("reduce_lr", 100_000)],
+        *[("batch_size", 1), ("batch_size", 60_000), ("repeat", 0), ("repeat", 99_999)],
+        ("optimizer", Adam(learning_rate=1e30, beta_1=0, beta_2=0, epsilon=1)),
+        ("optimizer", Sgd(learning_rate=0, momentum=0)),
+    ],
+    ids=str,
+)
+def test_both_ends_of_a_setting_are_taken(field, value):
+    assert getattr(RunSpec(contender="keras", **{field: value}), field) == value
 
 
 def test_an_unknown_track_is_refused_with_the_choices():

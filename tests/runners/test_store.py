@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,10 @@ HASHES = {"git_commit": None, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
 STUDY = Study(plan=PLAN, command="python scripts/compare.py", versions={"python": "3.11.9"}, **HASHES)
 
 
+def of(plan):
+    return STUDY.model_copy(update={"plan": plan})
+
+
 def record_of(spec, test_loss=0.25, **given):
     row = EpochRow(
         epoch=1,
@@ -40,7 +45,7 @@ def record_of(spec, test_loss=0.25, **given):
         train_seconds=1 / 3,
         eval_seconds=0.1,
     )
-    clock = Clock(total_seconds=2.0, train_seconds=1 / 3)
+    clock = Clock(total_seconds=2.0, train_seconds=1 / 3, other_seconds=5 / 3)
     whole = {
         "status": "completed",
         "epochs": (row, row.model_copy(update={"epoch": 2})),
@@ -97,7 +102,7 @@ def test_what_a_run_leaves_behind_is_read_back_unchanged(tmp_path, contender, ch
         f"runs/{run_id}.json",
     ]
     plan = PLAN.model_copy(update={"contenders": (record.spec.contender,)})
-    assert store.read_records(tmp_path, plan) == ([record], [])
+    assert store.read_records(tmp_path, of(plan)) == ([record], [])
     loaded = np.load(tmp_path / "predictions" / f"{run_id}.npy", allow_pickle=False)
     assert (loaded.dtype, loaded.tolist()) == (np.uint8, predictions.tolist())
     path = store.checkpoint_path(tmp_path, run_id, record.spec.contender.framework)
@@ -108,13 +113,13 @@ def test_a_run_that_left_only_a_record_leaves_only_that(tmp_path):
     record = record_of(spec_of(), status="failed", error="Traceback:\n  ünïcode \x1b[31m", epochs=(), clock=None)
     store.save_result(tmp_path, RunResult(record))
     assert files(tmp_path) == ["runs/keras-matched-seed0.json"]
-    assert store.read_records(tmp_path, PLAN) == ([record], [])
+    assert store.read_records(tmp_path, STUDY) == ([record], [])
 
 
 def test_a_loss_that_is_no_number_survives(tmp_path):
     for seed, loss in ((0, NAN), (1, float("inf"))):
         store.save_result(tmp_path, RunResult(record_of(spec_of(seed=seed), test_loss=loss, status="diverged")))
-    records, unreadable = store.read_records(tmp_path, PLAN)
+    records, unreadable = store.read_records(tmp_path, STUDY)
     losses = {record.spec.seed: record.epochs[0].test_loss for record in records}
     assert np.isnan(losses[0])
     assert losses[1] == float("inf")
@@ -127,14 +132,14 @@ def test_a_run_done_again_replaces_its_record(tmp_path):
     failed, completed = record_of(spec_of(), status="failed"), record_of(spec_of(), attempts=2)
     for record in (failed, completed):
         store.save_result(tmp_path, RunResult(record))
-    assert store.read_records(tmp_path, PLAN) == ([completed], [])
+    assert store.read_records(tmp_path, STUDY) == ([completed], [])
 
 
 def test_records_come_by_contender_track_and_seed_as_the_plan_names_them(tmp_path):
     plan = Plan(contenders=("torch", "keras"), tracks=("native", "matched"), seeds=(10, 9), epochs=2)
     for spec in run_specs(plan):
         store.save_result(tmp_path, RunResult(record_of(spec)))
-    records, _ = store.read_records(tmp_path, plan)
+    records, _ = store.read_records(tmp_path, of(plan))
     named = itertools.product(("torch", "keras"), ("native", "matched"), (10, 9))
     assert [(str(r.spec.contender), r.spec.track, r.spec.seed) for r in records] == list(named)
 
@@ -146,14 +151,14 @@ def test_a_topped_up_study_reads_its_old_records(tmp_path, vary):
     for record in records:
         store.save_result(tmp_path, RunResult(record))
     more = old.model_copy(update={"plan": old.plan.model_copy(update={"seeds": (5, 0, 1, 6)})})
-    found, unreadable = store.read_records(tmp_path, continued(old, more).plan)
+    found, unreadable = store.read_records(tmp_path, continued(old, more))
     assert (len(found), unreadable) == (len(records), [])
 
 
 def test_a_record_of_a_study_that_varied_something_else_is_none_of_this_one_s(tmp_path):
     for spec in run_specs(PLAN):
         store.save_result(tmp_path, RunResult(record_of(spec)))
-    found, foreign = store.read_records(tmp_path, PLAN.model_copy(update={"vary": "init"}))
+    found, foreign = store.read_records(tmp_path, of(PLAN.model_copy(update={"vary": "init"})))
     assert [record.spec.seed for record in found] == [0, 0]  # whose draws are the same
     assert [(path.path.name, path.reason) for path in foreign] == [
         ("keras-matched-seed1.json", "a record of another study"),
@@ -165,7 +170,7 @@ def test_a_record_is_written_last_so_that_a_run_without_its_files_is_not_done(tm
     (tmp_path / "checkpoints").write_text("a file where a folder should be")
     with pytest.raises(BadInput, match=r"checkpoints/\S+ could not be written: Not a directory; what was"):
         store.save_result(tmp_path, RunResult(record_of(spec_of()), np.zeros(10, np.uint8), b"weights"))
-    assert store.read_records(tmp_path, PLAN) == ([], [])
+    assert store.read_records(tmp_path, STUDY) == ([], [])
 
 
 # What is in runs/ and does not belong there
@@ -211,6 +216,11 @@ INTRUDERS = {
     "other settings": (RUN_ID, with_spec(batch_size=64), "a record of another study"),
     "an id that climbs out": ("x", with_id("../../x"), f"{DAMAGED}Value error, run_id '../../x' is not its spec's"),
     "an unknown framework": (RUN_ID, with_spec(contender="jax"), f"{DAMAGED}spec.contender: Value error, unknown"),
+    "completed, with NaN": (
+        RUN_ID,
+        lambda r: r.model_dump_json().replace('"test_loss":0.25', '"test_loss":"NaN"').encode(),
+        f"{DAMAGED}Value error, {RUN_ID} is completed, and",
+    ),
     "an impossible seed": (RUN_ID, with_spec(seed=-1), f"{DAMAGED}spec.seed: Input should be greater"),
 }
 
@@ -221,19 +231,38 @@ def test_a_file_that_is_no_record_of_the_study_is_named_and_skipped(tmp_path, na
     store.save_result(tmp_path, RunResult(good))
     path = tmp_path / "runs" / f"{name}.json"
     path.write_bytes(content(record_of(spec_of())))
-    records, (unreadable,) = store.read_records(tmp_path, PLAN)
+    records, (unreadable,) = store.read_records(tmp_path, STUDY)
     assert records == [good]
     assert unreadable.path == path
     assert unreadable.reason.startswith(reason)
     assert "\n" not in unreadable.reason
 
 
-@pytest.mark.parametrize("kind", ["folder", "dangling link"])
+LARGER_THAN_MEMORY = """
+import resource, sys
+from pathlib import Path
+from runners.store import read_records
+from runners.study import Study
+resource.setrlimit(resource.RLIMIT_AS, (2**35, 2**35))
+(record,), (unreadable,) = read_records(Path(sys.argv[1]), Study.model_validate_json(sys.argv[2]))
+print(unreadable.reason)
+"""
+
+
+def test_a_file_larger_than_memory_is_named_and_skipped(tmp_path):
+    store.save_result(tmp_path, RunResult(record_of(spec_of("torch", 0))))
+    with (tmp_path / "runs" / f"{RUN_ID}.json").open("wb") as file:
+        file.truncate(2**36)
+    assert said(started(LARGER_THAN_MEMORY, tmp_path, STUDY.model_dump_json())) == f"{DAMAGED}MemoryError\n"
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling link", "pipe"])
 def test_what_cannot_even_be_opened_is_named_and_skipped(tmp_path, kind):
     path = tmp_path / "runs" / f"{RUN_ID}.json"
     path.parent.mkdir()
-    path.mkdir() if kind == "folder" else path.symlink_to(tmp_path / "nowhere")
-    assert [item.path for item in store.read_records(tmp_path, PLAN)[1]] == [path]
+    make = {"folder": path.mkdir, "pipe": partial(os.mkfifo, path)}
+    make.get(kind, partial(path.symlink_to, tmp_path / "nowhere"))()
+    assert [item.path for item in store.read_records(tmp_path, STUDY)[1]] == [path]
 
 
 def test_a_contender_that_is_no_contender_is_refused_in_every_spelling(tmp_path):
@@ -242,7 +271,7 @@ def test_a_contender_that_is_no_contender_is_refused_in_every_spelling(tmp_path)
     whole = {**record_of(spec_of()).model_dump(mode="json"), "spec": spec, "run_id": "../../x-matched-seed0"}
     path = tmp_path / "runs" / "x.json"
     path.write_text(json.dumps(whole))
-    records, (unreadable,) = store.read_records(tmp_path, PLAN)
+    records, (unreadable,) = store.read_records(tmp_path, STUDY)
     assert (records, unreadable.path) == ([], path)
     assert unreadable.reason.startswith("damaged, or no record: spec.contender")
 
@@ -251,11 +280,11 @@ def test_other_files_and_folders_are_left_alone(tmp_path):
     store.save_result(tmp_path, RunResult(record_of(spec_of())))
     (tmp_path / "runs" / "notes.txt").write_text("mine")
     (tmp_path / "runs" / f".{RUN_ID}.json.x7_wk").write_text("of a driver that was killed while writing")
-    assert store.read_records(tmp_path, PLAN)[1] == []
+    assert store.read_records(tmp_path, STUDY)[1] == []
 
 
 def test_a_folder_without_runs_has_no_records(tmp_path):
-    assert store.read_records(tmp_path, PLAN) == ([], [])
+    assert store.read_records(tmp_path, STUDY) == ([], [])
 
 
 # study.json
@@ -352,7 +381,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from runners.record import RunRecord, RunResult
 from runners.store import read_records, save_result
-from runners.study import Plan
+from runners.study import Study
 
 def save_over_and_over():
     for number in range(10**9):
@@ -360,7 +389,7 @@ def save_over_and_over():
         save_result(folder, RunResult(longer))
 
 folder, record = Path(sys.argv[1]), RunRecord.model_validate_json(sys.argv[2])
-plan = Plan(contenders=("keras",), tracks=("matched",), seeds=(0,), epochs=2)
+study = Study.model_validate_json(sys.argv[3])
 save_result(folder, RunResult(record))
 latest = []
 for kill in range(30):
@@ -370,7 +399,7 @@ for kill in range(30):
     time.sleep(random.Random(kill).uniform(0.01, 0.04))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    (whole,), unreadable = read_records(folder, plan)
+    (whole,), unreadable = read_records(folder, study)
     assert not unreadable, unreadable
     latest.append(whole.attempts)
 print(max(latest), len(list((folder / "runs").iterdir())))
@@ -379,7 +408,9 @@ print(max(latest), len(list((folder / "runs").iterdir())))
 
 def test_a_driver_killed_while_writing_never_leaves_a_damaged_record(tmp_path):
     record = record_of(spec_of(), status="failed")
-    written, left = map(int, said(started(KILLED_WRITES, tmp_path, record.model_dump_json())).split())
+    written, left = map(
+        int, said(started(KILLED_WRITES, tmp_path, record.model_dump_json(), STUDY.model_dump_json())).split()
+    )
     assert written > 1  # records did get written,
     assert left > 1  # and some kills did strike in the middle of it
 
@@ -497,7 +528,7 @@ def test_two_folders_have_a_lock_each(tmp_path):
 def test_the_lock_is_not_a_record(tmp_path):
     with store.lock(tmp_path):
         store.save_result(tmp_path, RunResult(record_of(spec_of())))
-        assert store.read_records(tmp_path, PLAN)[1] == []
+        assert store.read_records(tmp_path, STUDY)[1] == []
         assert store.read_study(tmp_path) is None
 
 
@@ -571,14 +602,90 @@ def test_the_labels_come_back_as_they_were_kept(tmp_path):
     assert store.read_labels(tmp_path) is None
 
 
-def test_a_folder_of_somebody_else_s_is_refused_and_one_of_ours_is_not(tmp_path):
+def test_a_folder_of_somebody_else_s_is_refused_and_nothing_is_written(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(BadInput, match=r"holds thesis.tex and no results of this program; name an empty folder"):
+    (tmp_path / "runs").mkdir()  # others have folders of such names too
+    (tmp_path / "plots").mkdir()
+    with pytest.raises(BadInput, match=r"holds plots and no results of this program; name an empty folder"):
         store.prepare(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    (tmp_path / "nothing").mkdir()
-    (tmp_path / "nothing" / "study.json").write_text("{}")  # a study of seed_variance.py --run
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plots", "runs", "thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        *("study.json", "audit.json", ".lock", ".holder.json"),
+        "runs/torch-matched-seed0.json",  # of scripts/train.py, copied without hidden files
+        "tables/variance.csv",  # of scripts/seed_variance.py
+        *(f"{vary}/study.json" for vary in ("all", "init", "order", "nothing")),  # of its --run
+    ],
+)
+def test_a_folder_of_ours_is_taken_whatever_else_the_user_keeps_there(tmp_path, ours):
+    (tmp_path / "thesis.tex").write_text("mine")
+    path = tmp_path / ours
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
     store.prepare(tmp_path)
-    (tmp_path / "nothing" / "study.json").unlink()
-    (tmp_path / "study.json").write_text("{}")
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_hidden_files_do_not_make_a_folder_somebody_else_s(tmp_path):
+    (tmp_path / ".gitkeep").touch()
     store.prepare(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".gitkeep"]
+
+
+UNFINISHED = ".x.json.a1b2_c3d.level-field"
+
+
+def test_what_killed_drivers_left_is_removed_by_the_next_that_takes_the_lock(tmp_path):
+    folders = ("", "runs", "predictions", "checkpoints/torch-matched-seed0", "attempts", "tables", "plots")
+    left = [tmp_path / folder / UNFINISHED for folder in folders]
+    kept = [tmp_path / "mine" / UNFINISHED, tmp_path / "runs" / ".x.json.level-field", tmp_path / "runs" / "x.json"]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    with store.lock(tmp_path):
+        assert [path for path in left if path.exists()] == []
+    assert all(path.exists() for path in kept)
+
+
+def test_nothing_is_removed_through_links(tmp_path):
+    folder, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    for path in (folder / "runs", elsewhere):
+        path.mkdir(parents=True)
+    (elsewhere / UNFINISHED).write_text("theirs")
+    (folder / "plots").symlink_to(elsewhere)
+    (folder / "runs" / UNFINISHED).symlink_to(elsewhere / UNFINISHED)
+    with store.lock(folder):
+        pass
+    assert (elsewhere / UNFINISHED).read_text() == "theirs"
+    assert (folder / "runs" / UNFINISHED).is_symlink()
+
+
+def test_what_a_killed_write_leaves_has_the_name_by_which_it_is_removed(tmp_path):
+    code = KILLED_WRITES.replace("range(30)", "range(5)").replace("(0.01, 0.04)", "(0.01, 0.03)")
+    record = record_of(spec_of(), status="failed").model_dump_json()
+    for _ in range(5):
+        said(started(code, tmp_path, record, STUDY.model_dump_json()))
+        if len(files(tmp_path)) > 1:
+            break
+    assert len(files(tmp_path)) > 1
+    with store.lock(tmp_path):
+        assert files(tmp_path) == [".holder.json", ".lock", f"runs/{RUN_ID}.json"]
+
+
+def test_a_written_file_takes_a_link_s_place_and_leaves_what_it_led_to(tmp_path):
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "study.json").symlink_to(tmp_path / "theirs")
+    store.write_study(tmp_path, STUDY)
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert store.read_study(tmp_path) == STUDY
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / ".lock").symlink_to(tmp_path / "theirs")
+    with pytest.raises(BadInput, match=r"\.lock cannot be written"), store.lock(tmp_path):
+        pytest.fail("held")
+    assert (tmp_path / "theirs").read_text() == "theirs"

@@ -80,7 +80,11 @@ def _clock(rows, given):
         "checkpoint_seconds": 0.0625,
         "other_seconds": 0.25,
     }
-    return Clock(**stages, total_seconds=given.get("total_seconds", sum(stages.values())), train_cpu_seconds=4.0)
+    total = given.get("total_seconds", sum(stages.values()))
+    if "total_seconds" in given:  # all that is not training is starting up then
+        stages = {"train_seconds": min(stages["train_seconds"], total)}
+        stages["startup_seconds"] = total - stages["train_seconds"]
+    return Clock(**stages, total_seconds=total, train_cpu_seconds=4.0)
 
 
 def _plan(**given):

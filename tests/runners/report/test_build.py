@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from lenet.errors import BadInput
-from runners import audit
+from runners import audit, divergence
+from runners.divergence import Divergence, Line
 from runners.report.build import assemble, build
-from runners.report.gallery import OURS
+from runners.report.document import to_json
+from runners.report.gallery import OURS, _plots
 from runners.report.page import render
 from runners.report.screen import show
 from runners.study import run_specs
@@ -20,6 +24,8 @@ from tests.runners.report.conftest import an_audit
 ROOT = Path(__file__).parents[3]
 NAMES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance", "wrong_winner")
 FAILED = {"status": "failed", "error": "it broke"}
+LINE = Line(a="keras", b="torch", framework=None, precision="float32", distances=(1e-8, 0.1))
+PARTING = Divergence(steps=(1, 469), lines=(LINE,))
 
 
 def contents(folder):
@@ -111,10 +117,50 @@ def test_only_plots_of_ours_are_deleted_and_none_through_a_link(study_folder, tm
     assert (elsewhere / "test_loss.svg").read_text() == "the user's"
 
 
-def test_all_that_is_drawn_is_known_as_ours(everything):
-    drawn = [path.name for path in (everything.folder / "plots").iterdir()]
-    assert drawn
-    assert [name for name in drawn if not OURS.fullmatch(name)] == []
+def test_all_that_is_drawn_is_known_as_ours(everything, study_folder):
+    folder = study_folder(("keras", "torch", "keras:mirrored:2", "torch:ddp:2"), [0], scaling="weak")
+    divergence.write(folder, PARTING)
+    of_batches = {plot.name for plot in _plots(assemble(folder))}
+    assert {"scaling", "pairs_train_seconds_2", "divergence"} <= of_batches
+    drawn = of_batches | {plot.name for plot in everything.plots}
+    assert [f"{n}.{e}" for n in drawn for e in ("png", "svg", "csv") if not OURS.fullmatch(f"{n}.{e}")] == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"rows": 3}', b"[" * 100_000 + b"\xff"], ids=["empty", "foreign", "hostile"]
+)
+def test_damaged_files_beside_the_records_cost_no_more_than_what_they_tell(study_folder, content):
+    folder = study_folder(seeds=[0])
+    for name in ("audit", "divergence", "pilot"):
+        (folder / f"{name}.json").write_bytes(content)
+    report = assemble(folder)
+    assert (report.audit, report.divergence, len(report.records)) == (None, None, 2)
+    for name in ("audit", "divergence", "pilot"):
+        (told,) = [notice for notice in report.notices if f"{name}.json" in notice]
+        start = f"Left out of this report: {folder / name}.json is no {name} of this version: "
+        assert re.fullmatch(rf"{re.escape(start)}.+; delete it.+\.", told)
+    assert "has no parity audit" in " ".join(report.notices)
+
+
+def test_a_damaged_study_still_has_no_report(study_folder):
+    folder = study_folder(seeds=[0])
+    (folder / "study.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"study\.json is no study of this version: plan: Field required; use another"):
+        assemble(folder)
+
+
+def test_a_file_whose_name_is_no_text_is_named_and_skipped(study_folder, capsys):
+    folder = study_folder(("torch",), [0], changed={"torch-matched-seed0": FAILED})
+    (folder / "runs" / os.fsdecode(b"\xff\x1b.json")).write_text("{}")
+    report = build(folder)
+    assert len(report.records) == 1
+    (path,) = report.unreadable
+    assert path.name == r"\udcff\x1b.json"
+    assert f"{path}: damaged, or no record" in report.notices[0]
+    print(path)
+    assert len(capsys.readouterr().out.encode()) > 1
+    assert r"\udcff\x1b.json" in shown(report)
+    assert json.loads(to_json(report))["runs"]["unreadable"] == 1
 
 
 def test_a_record_of_other_code_is_named_and_skipped(study_folder):
