@@ -27,7 +27,7 @@ class _Unfailing(io.FileIO):
         except OSError as error:
             if not self._told and self.fileno() != 2:
                 self._told = True
-                _tell(f"warning: output cannot be written ({error.strerror}); what it would show is in the results\n")
+                _tell(f"warning: output cannot be written ({error.strerror})\n")
         return memoryview(data).nbytes
 
 

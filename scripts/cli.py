@@ -1,6 +1,7 @@
 """What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +78,7 @@ PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
 Choice = TypeVar("Choice", bound=str)
 SCRIPTS = Path(__file__).resolve().parent
 BAD_INPUT, RUNS_FAILED, DIFFERENT = 2, 1, 1
+WEEK_SECONDS = 7 * 24 * 3600
 
 
 def run_app(command: Callable[..., Any]) -> None:
@@ -87,13 +89,10 @@ def run_app(command: Callable[..., Any]) -> None:
         with exit_codes():
             _refuse_another_checkout(Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve())
             code = app(args=[_with_home(word) for word in sys.argv[1:]], standalone_mode=False)
-    except typer.TyperException as error:  # which by itself it shows below a block on usage
-        _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)
-    except typer.Abort:
-        _leave(INTERRUPTION, INTERRUPTED)
+            if code == INTERRUPTED:  # outside the command's own code; typer swallows it
+                raise KeyboardInterrupt
     except SystemExit as end:
-        start.leave(end.code)
-        raise
+        code = end.code
     start.leave(code or 0)
     raise SystemExit(code or 0)
 
@@ -102,7 +101,7 @@ def _with_home(word: str) -> str:
     """The argument with `~` for the home folder as a path; the shell replaces it only at the start of a word."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     expanded = os.path.expanduser(value)  # noqa: PTH111 -- Path's own raises where no home is known
-    if expanded.startswith("~/"):
+    if expanded == "~" or expanded.startswith("~/"):
         raise BadInput(f"{word!r} names a home folder, and none is known here; set HOME, or write the path in full")
     return option + equals + expanded
 
@@ -129,6 +128,8 @@ def exit_codes() -> Iterator[None]:
         yield
     except BadInput as error:
         _leave(str(error), BAD_INPUT)
+    except typer.TyperException as error:  # which by itself it shows below a block on usage
+        _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)
     except ValidationError as error:
         _leave(sentence_of(error), BAD_INPUT)
     except (NotMatched, ClusterLost) as error:
@@ -151,7 +152,7 @@ def _sources(project: Path) -> dict[Path, bytes]:
 def sentence_of(error: ValidationError) -> str:
     """The first thing wrong, as one sentence."""
     first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
+    message = re.sub(r"\d{20,}", lambda digits: f"{float(digits[0]):g}", first["msg"].removeprefix("Value error, "))
     if not first["loc"]:
         return message
     option = "--" + "-".join(str(part) for part in first["loc"] if not isinstance(part, int)).replace("_", "-")
@@ -246,7 +247,8 @@ def seeds(text: str) -> tuple[int, ...]:
     """A count (`5` is 0..4), a list (`0,3,7`) or a range (`0-9`) of seeds from 0 to 2^32 - 1, none twice."""
     allowed = f"a count (5), a list (0,3,7) or a range (0-9) of whole numbers from 0 to {LARGEST_SEED}"
     numbers = [part.split("-") if "-" in part[1:] else [part] for part in text.split(",")]
-    if not all(number.isdecimal() and number.isascii() for part in numbers for number in part):
+    # Beyond these digits Python refuses some numbers in words of its own.
+    if not all(re.fullmatch("[0-9]{1,10}", number) for part in numbers for number in part):
         raise BadInput(f"--seeds {text!r} is not {allowed}")
     if len(numbers) == 1 and len(numbers[0]) == 1:
         ends = [(0, int(text) - 1)]

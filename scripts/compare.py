@@ -57,7 +57,13 @@ AllowUnmatched = Annotated[
 ]
 RetryFailed = Annotated[bool, typer.Option(help="do the folder's failed and out-of-memory runs again")]
 WaitForNodes = Annotated[
-    float, typer.Option(min=0, metavar="SECONDS", help="how long an autoscaling cluster has to make room for a run")
+    float,
+    typer.Option(
+        min=0,
+        max=cli.WEEK_SECONDS,
+        metavar="SECONDS",
+        help="how long an autoscaling cluster has to make room for a run, at most a week",
+    ),
 ]
 
 
@@ -166,7 +172,7 @@ def do_missing_runs(
 
         # Where isolated, only the runs' processes can tell.
         study = settled((begun.versions if begun else {}) if isolates else environment.installed_versions(frameworks))
-        recorded, unreadable = store.read_records(out, study.plan, study.code_sha256)
+        recorded, unreadable = store.read_records(out, study)
         for item in unreadable:
             console.print(f"{item.path} is skipped: {item.reason}", markup=False)
         again = {r.run_id: r for r in recorded if may.retry_failed and r.status in ("failed", "oom")}

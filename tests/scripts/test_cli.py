@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lenet.errors import BadInput
+from lenet.errors import BadInput, ClusterLost
 from runners import store
 from scripts import cli
+from scripts.start import INTERRUPTION
 from tests.runners.report.conftest import make_stub_study
 from tests.scripts.processes import run_script
 
@@ -29,7 +30,25 @@ def test_seeds_are_a_count_a_list_or_a_range(text: str, seeds: tuple[int, ...]) 
     assert cli.seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "4294967296", "0,4294967296", "0", "", "a", "3-1", "0,-1", "1,,2", "²"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-1",
+        "1.5",
+        "4294967296",
+        "0,4294967296",
+        "0",
+        "",
+        "a",
+        "3-1",
+        "0,-1",
+        "1,,2",
+        "²",
+        "9" * 400,
+        "9" * 5_000,
+        "0-" + "9" * 5_000,
+    ],
+)
 def test_other_seeds_are_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(BadInput, match=r"--seeds .*(is not a count|takes at most)"):
         cli.seeds(text)
@@ -86,6 +105,21 @@ BAD_COMMANDS = [
     (("--address", "127.0.0.1:1"), "no Ray cluster answers at"),
     (("--epochs", "1.5"), "Invalid value for '--epochs': Input should be a valid integer, unable to parse"),
     (("--wait-for-nodes", "-1"), "'--wait-for-nodes': Input should be greater than or equal to 0; --help"),
+    (("--wait-for-nodes", "inf"), "'--wait-for-nodes': Input should be less than or equal to 604800; --help"),
+    (("--wait-for-nodes", "nan"), "Invalid value for '--wait-for-nodes': Input should be"),
+    (("--epochs", "100001"), "--epochs: Input should be less than or equal to 100000, not 100001"),
+    (("--early-stopping", "100001"), "--early-stopping: Input should be less than or equal to 100000, not 100001"),
+    (("--reduce-lr", "100001"), "--reduce-lr: Input should be less than or equal to 100000, not 100001"),
+    (("--learning-rate", "1.1e30"), "--learning-rate: Input should be less than or equal to 1e+30, not 1.1e+30"),
+    (("--learning-rate", "nan"), "--learning-rate: Input should be"),
+    (("--target-accuracy", "0"), "--target-accuracy: Input should be greater than 0, not 0.0"),
+    (("--seeds", "100001"), "--seeds '100001' asks for more than 100000 seeds"),
+    (("--seeds", "4294967296-4294967296"), "--seeds '4294967296-4294967296' is not a count"),
+    (("keras:ddp:2",), "unknown strategy 'ddp' in 'keras:ddp:2': keras has mirrored, multiworker"),
+    (("../../x",), "unknown framework '../../x'"),
+    (("torch:../../x",), "unknown strategy '../../x'"),
+    (("--epochs", "9" * 5_000), "Invalid value for '--epochs': Unable to parse"),
+    (("--threads", "4097"), "--threads: Input should be less than or equal to 4096, not 4097"),
     (("--epoch", "1"), "No such option: --epoch"),
     (("--seeds",), "Option '--seeds' requires an argument; --help says what is allowed"),
 ]
@@ -93,13 +127,39 @@ BAD_TRAINING = [
     ((), "Missing argument 'contender'; --help says what is allowed"),
     (("jax",), "unknown framework 'jax' in 'jax': choose from keras, torch"),
     (("torch:fast",), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
+    (("keras", "--track", "fair"), "unknown track 'fair': choose from matched, native"),
     (("keras", "--seed", "-1"), "--seed: Input should be greater than or equal to 0, not -1"),
     (("keras", "--seed", "1.5"), "Invalid value for '--seed': Input should be a valid integer, unable to parse"),
+    (("keras", "--seed", "4294967296"), "--seed: Input should be less than or equal to 4294967295, not 4294967296"),
     (("keras", "--batch-size", "0"), "--batch-size: Input should be greater than or equal to 1, not 0"),
     (("keras", "--track", "matched,native"), "--track 'matched,native' names 2 tracks; at most 1 goes here"),
     (("keras", "--device", "auto"), "unknown device 'auto': choose from cpu, gpu"),
 ]
-ALL_BAD = [("compare", *bad) for bad in BAD_COMMANDS] + [("train", *bad) for bad in BAD_TRAINING]
+BAD_AUDITS = [
+    (("jax", "torch"), "unknown framework 'jax' in 'jax': choose from keras, torch"),
+    (("torch:fast", "keras"), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
+    (("--device", "tpu"), "unknown device 'tpu': choose from auto, cpu, gpu"),
+    (("--threads", "0"), "--threads: Input should be greater than or equal to 1, not 0"),
+    (("--threads", "4097"), "--threads: Input should be less than or equal to 4096, not 4097"),
+    (("--batch-size", "0"), "--batch-size: Input should be greater than or equal to 1, not 0"),
+    (("--batch-size", "60001"), "batch size 60001 is larger than the 60000 training images"),
+]
+BAD_VARIANCES = [
+    (("--run", "jax"), "unknown framework 'jax' in 'jax': choose from keras, torch"),
+    (("--run", "torch", "--device", "tpu"), "unknown device 'tpu': choose from auto, cpu, gpu"),
+    (("--run", "torch", "--seeds", "1,1"), "seed 1 is named twice"),
+    (("--run", "torch", "--epochs", "0"), "--epochs: Input should be greater than or equal to 1, not 0"),
+    (("--run", "torch", "--threads", "4097"), "--threads: Input should be less than or equal to 4096, not 4097"),
+    (("x", "--until-half-width", "0"), "--until-half-width must be "),
+    (("x", "--until-half-width", "nan"), "--until-half-width must be "),
+    (("x", "--until-half-width", "1e-300"), "--until-half-width must be "),
+]
+ALL_BAD = [
+    *(("compare", *bad) for bad in BAD_COMMANDS),
+    *(("train", *bad) for bad in BAD_TRAINING),
+    *(("audit", *bad) for bad in BAD_AUDITS),
+    *(("seed_variance", *bad) for bad in BAD_VARIANCES),
+]
 
 
 @pytest.mark.parametrize(("script", "arguments", "sentence"), ALL_BAD)
@@ -111,6 +171,7 @@ def test_bad_input_exits_2_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
     monkeypatch.setattr("sys.argv", [f"{script}.py", "--out", str(tmp_path / "out"), *arguments])
     with pytest.raises(SystemExit) as left:
         cli.run_app(getattr(importlib.import_module(f"scripts.{script}"), script))
@@ -121,6 +182,42 @@ def test_bad_input_exits_2_with_one_sentence(
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out" / "study.json").exists()
     assert not (tmp_path / "out" / "runs").exists()
+
+
+@pytest.mark.parametrize("top", ["0", "11", "1.5"])
+def test_predict_shows_from_one_class_to_all(
+    top: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["predict.py", "x.png", "--top", top])
+    with pytest.raises(SystemExit) as left:
+        cli.run_app(importlib.import_module("scripts.predict").predict)
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("error: Invalid value for '--top': Input should be ")
+
+
+def test_an_interruption_outside_the_command_s_own_care_is_one_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["interrupted.py"])
+    with pytest.raises(SystemExit) as left:
+        cli.run_app(interrupted)
+    assert (left.value.code, capsys.readouterr().err) == (130, f"error: {INTERRUPTION}\n")
+
+
+def test_a_lost_cluster_is_one_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"), cli.exit_codes():
+        raise ClusterLost("no node has room")
+    assert capsys.readouterr() == ("", "error: no node has room\n")
+
+
+def test_a_home_folder_that_is_not_known_is_no_folder_named_by_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what it does where none is known
+    for word in ("~", "~/x", "--out=~", "--out=~/x"):
+        with pytest.raises(BadInput, match="names a home folder, and none is known here; set HOME"):
+            cli._with_home(word)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

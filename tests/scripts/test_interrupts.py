@@ -24,6 +24,31 @@ loses = Loses()
 del loses
 time.sleep(60)
 """
+HANGS = """
+import time
+from scripts import start
+start.PEACE_SECONDS = 1.0
+start.begin()
+try:
+    print("there", flush=True)
+    time.sleep(60)
+finally:
+    try:
+        print("cleaning", flush=True)
+        time.sleep(1.2)
+        print("cleaned", flush=True)
+    finally:
+        time.sleep(60)
+"""
+LEAVES = """
+import atexit, time
+from scripts import start
+start.begin()
+atexit.register(lambda: (time.sleep(1), print("all done")))
+start.leave(3)
+print("there", flush=True)
+raise SystemExit(3)
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -64,13 +89,38 @@ def test_an_audit_that_is_stopped_leaves_no_process_and_no_scratch_folder(number
         time.sleep(0.1)
 
 
-def test_an_interruption_that_comes_where_nothing_can_be_raised_comes_again() -> None:
+def program(text: str) -> "subprocess.Popen[str]":
+    """A Python process that has said where it is."""
     started = subprocess.Popen(
-        [sys.executable, "-c", LOSES_ONE], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert started.stdout is not None
-    assert started.stdout.readline() == "there\n"
+    read_until(started, "there")
+    return started
+
+
+def test_an_interruption_that_comes_where_nothing_can_be_raised_comes_again() -> None:
+    started = program(LOSES_ONE)
     time.sleep(0.5)
     started.send_signal(signal.SIGTERM)
-    said, _ = started.communicate(timeout=30)
-    assert (said, started.returncode) == (SENTENCE, 130)
+    assert (finish(started), started.returncode) == (SENTENCE, 130)
+
+
+def test_cleaning_up_is_left_in_peace_but_can_be_ended_once_it_hangs() -> None:
+    started = program(HANGS)
+    started.send_signal(signal.SIGINT)
+    read_until(started, "cleaning")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        time.sleep(0.1)
+        started.send_signal(number)
+    read_until(started, "cleaned")
+    time.sleep(0.5)  # it may be writing still
+    started.send_signal(signal.SIGTERM)
+    assert (finish(started), started.returncode) == (SENTENCE, 130)
+
+
+def test_an_interruption_while_python_shuts_down_spoils_neither_output_nor_exit_code() -> None:
+    started = program(LEAVES)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        time.sleep(0.2)
+        started.send_signal(number)
+    assert (finish(started), started.returncode) == ("all done\n", 3)

@@ -36,7 +36,7 @@ def in_shell(redirected: str, *arguments: object, **variables: str) -> subproces
         ("| head -1", ""),
         (">&-", ""),
         (">&- 2>&-", ""),
-        ("> /dev/full", "warning: output cannot be written (No space left on device); what it would show is in the re"),
+        ("> /dev/full", "warning: output cannot be written (No space left on device)"),
         ("> /dev/full 2> /dev/full", ""),
     ],
 )
