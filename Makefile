@@ -2,12 +2,15 @@ PYTHON ?= python3
 READY := .venv/ready
 RUN := .venv/bin/python
 
-.PHONY: compare test lint bench clean
+.PHONY: compare test test-thorough lint bench clean
 compare: $(READY)  ## the whole experiment; ARGS="--seeds 10" and the like go to scripts/compare.py
 	@$(RUN) scripts/compare.py $(ARGS)
 
-test: $(READY)  ## every test, in two processes
-	@$(RUN) -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+test: $(READY)  ## all tests but the long ones, in two processes
+	@$(RUN) -m pytest -n 2 --no-loadscope-reorder -m "not thorough" $(ARGS)
+
+test-thorough: $(READY)  ## the long ones: deaths of all kinds
+	@$(RUN) -m pytest -n 2 --no-loadscope-reorder -m thorough $(ARGS)
 
 lint: $(READY)  ## style, format, types
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy

@@ -3,6 +3,7 @@
 A run of several processes is a Ray Train job, which a task without cores of its own waits for.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import ray
+from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
@@ -18,10 +20,11 @@ from cluster.inline import MAX_ATTEMPTS, perform, perform_or_raise
 from cluster.isolation import Environments, RuntimeEnv, shared
 from cluster.line import Attempt, Line, Reservation
 from cluster.need import Need, in_train, need_of
-from cluster.session import in_vain_since
+from cluster.session import first_line, in_vain_since
 from cluster.train_job import fit, is_first, seconds_waited
 from lenet.data import FashionMnist
 from lenet.errors import ProcessDied
+from runners import process
 from runners.events import Event, Report, Retried, Started, Work
 from runners.record import RunResult
 from runners.registry import process_environment
@@ -213,7 +216,11 @@ def _call_together(
 def _of_job(spec: RunSpec, environments: Environments) -> RuntimeEnv:
     """The environment of a job's processes, in which Ray Train imports the framework before the run can set any."""
     framework = spec.contender.framework
-    return {**environments(framework), "env_vars": process_environment(framework, spec.track)}
+    variables = {
+        WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{process.__name__}.{process.set_environment_from_variable.__name__}",
+        process.ENVIRONMENT_VARIABLE: json.dumps(process_environment(framework, spec.track)),
+    }
+    return {**environments(framework), "env_vars": variables}
 
 
 def _cancel_unfinished(tasks: list[ray.ObjectRef]) -> None:
@@ -261,4 +268,4 @@ def _died(error: RayError) -> bool:
 
 
 def _first_line(error: RayError) -> str:
-    return str(getattr(error, "cause", error)).strip().splitlines()[0]
+    return first_line(getattr(error, "cause", error))

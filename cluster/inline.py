@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -63,12 +63,12 @@ def perform_or_raise(
 
 @dataclass(frozen=True)
 class _Call:
-    """One item's process, which answers through `answer`."""
+    """One item's process, which gets its work through `pipe` and answers through it."""
 
     place: int
     attempt: int
     process: BaseProcess
-    answer: Connection
+    pipe: Connection
 
 
 def call_each(
@@ -89,8 +89,8 @@ def call_each(
                 while due and len(running) < at_once:
                     place, attempt = due.pop(0)
                     running.append(_begun(place, attempt, folder, function, items[place], data))
-                ready = wait([call.answer for call in running])
-                for call in [call for call in running if call.answer in ready]:
+                ready = wait([call.pipe for call in running])
+                for call in [call for call in running if call.pipe in ready]:
                     running.remove(call)
                     answers[call.place] = _ended(call)
                     if isinstance(answers[call.place], ProcessDied) and call.attempt < MAX_ATTEMPTS:
@@ -106,36 +106,38 @@ def _begun(
     place: int, attempt: int, folder: Path, function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist
 ) -> _Call:
     spawn = get_context("spawn")
-    answer, other_end = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_call, args=(other_end, folder, function, item, data), daemon=True)
+    pipe, other_end = spawn.Pipe()
+    process = spawn.Process(target=_call, args=(other_end, folder), daemon=True)
     with native_stderr_hidden():  # it inherits this: its first breath too may be a remark
         process.start()
     other_end.close()  # only the process itself holds it now: once that dies, the pipe ends
-    return _Call(place, attempt, process, answer)
+    # Not among its arguments: should it die before it has read those, this process would write them for ever.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        pipe.send((function, item, data))
+    return _Call(place, attempt, process, pipe)
 
 
 def _ended(call: _Call) -> Any:
     """What the process answered; ProcessDied if it died before it could."""
     try:
-        answer = call.answer.recv()
-    except EOFError:
+        answer = call.pipe.recv()
+    except (EOFError, ConnectionResetError):
         answer = None
     call.process.join()
-    call.answer.close()
+    call.pipe.close()
     return answer[0] if answer else ProcessDied(f"the process ended with exit code {call.process.exitcode}")
 
 
-def _call(
-    answer: Connection, folder: Path, function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist
-) -> None:
+def _call(pipe: Connection, folder: Path) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     Thread(target=_end_with_parent, daemon=True).start()
     # Only remarks are lost: what goes wrong comes back as an exception.
     with native_stderr_hidden(), redirect_stderr(io.StringIO()):
         try:
-            answer.send([function(item, data)])
+            function, item, data = pipe.recv()
+            pipe.send([function(item, data)])
         except Exception as error:
-            answer.send([error])
+            pipe.send([error])
 
 
 def _end_with_parent() -> None:

@@ -47,7 +47,7 @@ POLL_SECONDS = 0.5
 # How much of isolated environments a Ray started here keeps. Beyond its own 10 it would drop whichever has no run just
 # then, and make it anew for the next.
 ENVIRONMENTS_GIGABYTES = ("RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB", "100")
-# A socket's path has at most 107 bytes, and below the folder that it is given Ray takes some 75 of them.
+# A socket's path has at most 107 bytes, and below the folder that it is given Ray takes some 70 of them.
 LONGEST_FOLDER = 20
 GOES_ON = "what is recorded stays, and the same command goes on from there"
 ENDED = f"error: this program ended at once, as when it or a process of Ray is killed; {GOES_ON}\n"
@@ -107,7 +107,7 @@ def _watch(head: str, raylets: Sequence[psutil.Process], left: Event, last_words
         if left.wait(HEAD_POLL_SECONDS):
             return
         missed = 0 if _answers(head) else missed + 1
-        if not all(raylet.is_running() and raylet.status() != psutil.STATUS_ZOMBIE for raylet in raylets):
+        if not all(map(_lives, raylets)):
             break
     if left.is_set():
         return
@@ -115,6 +115,13 @@ def _watch(head: str, raylets: Sequence[psutil.Process], left: Event, last_words
         f"error: the Ray cluster at {head} is gone; {GOES_ON}, with --address local or once the cluster is back\n"
     )
     os._exit(EXIT_CODE)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _raylets(folder: Path) -> list[psutil.Process]:
@@ -208,7 +215,7 @@ def _connect(address: str, folder: Path) -> str:
     except Exception as error:  # whatever its machine can do to it
         if target is None:
             raise BadInput(
-                f"no Ray could be started on this machine: {_first_line(error)}; mend that, or join a cluster with "
+                f"no Ray could be started on this machine: {first_line(error)}; mend that, or join a cluster with "
                 "--address HOST:PORT"
             ) from error
         why = " ".join(str(error).split())  # Ray tells of versions that differ in a block of six lines
@@ -253,7 +260,6 @@ def _private(folder: Path) -> Iterator[dict[str, Any]]:
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # Ray's switch for loopback, made for macOS and Windows
         "TMPDIR": str(folder),  # so that nothing is left of runs that are killed
     }
-    before = dict(os.environ)
     clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     with without_own_settings():
         os.environ.setdefault(*ENVIRONMENTS_GIGABYTES)
@@ -262,12 +268,10 @@ def _private(folder: Path) -> Iterator[dict[str, Any]]:
         os.environ.update(ours)
         _read_authentication()
         try:
-            yield {"num_cpus": cores(), "_temp_dir": str(folder)}
+            # Ray lets everybody write into its folder; the one around it is ours alone.
+            yield {"num_cpus": cores(), "_temp_dir": str(folder / "r")}
         finally:
             ray_constants.ENABLE_RAY_CLUSTER = clusters
-            for name in ours.keys() | {ENVIRONMENTS_GIGABYTES[0]}:
-                os.environ.pop(name, None)
-            os.environ.update(before)
 
 
 def _read_authentication() -> None:
@@ -291,10 +295,11 @@ def _folder_for_sockets() -> Path:
 def _what_failed(error: Exception) -> str:
     if "WrongClusterID" in str(error):
         return "the Ray cluster's head was started anew, and is another cluster now"
-    return f"Ray failed: {_first_line(error)}"
+    return f"Ray failed: {first_line(error)}"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says first, or what it is called if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -4,8 +4,9 @@ A variable of a framework or of a numeric library may change what a run computes
 of them are dropped, but for those that say which devices and networks there are, and those that a run pins itself.
 """
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 # How the names of the frameworks' and their numeric libraries' own variables begin.
@@ -21,36 +22,46 @@ ALLOWED = (
 )
 # Of no framework, and read before any of our code: they stay, and the record tells them.
 TOLD = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "OPENBLAS_")
+# Where a process that another program makes finds what it must have at its start, as JSON.
+ENVIRONMENT_VARIABLE = "LEVEL_FIELD_ENVIRONMENT"
 # Keras reads keras.json in this folder, and writes it: where no folder can be, it has neither.
 NO_KERAS_HOME = "/dev/null/keras"
 
 
-def dropped(variables: Mapping[str, str], kept: Mapping[str, str]) -> list[str]:
-    """The names of the frameworks' own variables that a process with the variables `kept` must not have."""
-    return [
-        name for name in variables if name.startswith(FAMILIES) and not name.startswith(ALLOWED) and name not in kept
-    ]
+def _drop_own_settings(kept: Collection[str] = ()) -> None:
+    """Take from this process the frameworks' own variables, but for those named in `kept`."""
+    for name in [name for name in os.environ if name.startswith(FAMILIES) and not name.startswith(ALLOWED)]:
+        if name not in kept:
+            del os.environ[name]
 
 
-def set_environment(pinned: Mapping[str, str], kept: tuple[str, ...] = ()) -> None:
+def set_environment(pinned: dict[str, str], kept: Collection[str] = ()) -> None:
     """Give this process its run's environment: variables `pinned` are set, those named in `kept` stay as they are.
 
     A framework must be imported after this: most read their variables at import.
     """
-    stay = {**pinned, **dict.fromkeys(kept, "")}
-    for name in dropped(os.environ, stay):
-        del os.environ[name]
+    _drop_own_settings(kept)
     os.environ.update(pinned)
+
+
+def set_environment_from_variable() -> None:
+    """`set_environment`, where others import the framework first: the variables come in ENVIRONMENT_VARIABLE."""
+    set_environment(json.loads(os.environ[ENVIRONMENT_VARIABLE]))
 
 
 @contextmanager
 def without_own_settings() -> Iterator[None]:
-    """Within the context, processes that are started inherit none of the frameworks' own variables."""
-    removed = {name: os.environ.pop(name) for name in dropped(os.environ, {})}
+    """Within the context, processes that are started inherit none of the frameworks' own variables.
+
+    Whatever is changed within it is as before after it.
+    """
+    before = dict(os.environ)
+    _drop_own_settings()
     try:
         yield
     finally:
-        os.environ.update(removed)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def settings_left() -> dict[str, str]:

@@ -18,8 +18,9 @@ from runners.record import Clock, Environment, EpochRow, Outcome, RunRecord, Run
 from runners.scratch import scratch
 from runners.spec import RunSpec
 
-# What the frameworks and Python call running out of memory.
+# What the frameworks and Python call running out of memory, and what PyTorch says where it has no name for it.
 OUT_OF_MEMORY = {"OutOfMemoryError", "ResourceExhaustedError", "MemoryError"}
+SAYS_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED")
 
 
 def run(
@@ -62,16 +63,20 @@ def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | 
 
     `node` is where the run was, as far as that is known.
     """
-    names = {cls.__name__ for cls in type(error).__mro__}
     record = RunRecord(
         run_id=spec.run_id,
         spec=spec,
-        status="oom" if names & OUT_OF_MEMORY else "failed",
+        status="oom" if _out_of_memory(error) else "failed",
         error="".join(traceback.format_exception(error)).strip(),
         attempts=attempts,
         node=node,
     )
     return RunResult(record)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return bool(names & OUT_OF_MEMORY) or any(words in str(error) for words in SAYS_OUT_OF_MEMORY)
 
 
 def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, started_at: datetime) -> RunRecord:

@@ -17,14 +17,16 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 
 @contextmanager
-def ray_head(cpus: int, gpus: int = 0, hidden: bool = False, **variables: str) -> Iterator[tuple[str, psutil.Process]]:
-    """One with so many logical CPUs and GPUs: its address, and its process.
+def ray_head(
+    cpus: int, gpus: int = 0, hidden: bool = False, port: int = 0, **variables: str
+) -> Iterator[tuple[str, psutil.Process]]:
+    """One with so many logical CPUs and GPUs: its address, by default with a free port, and its process.
 
     One that is `hidden` leaves its address where no other program looks for it.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = port or free.getsockname()[1]
     # pytest's own folders have names too long for Ray's sockets.
     own = Path(tempfile.mkdtemp(prefix="lf-")) if hidden else Path("/tmp")
     command = [RAY, "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}", f"--num-gpus={gpus}"]

@@ -1,5 +1,6 @@
 """Runs as Ray tasks on a real local Ray: processes, cores, GPUs (Ray's logical ones), deaths and retries."""
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -141,6 +142,28 @@ def test_a_run_that_ray_kills_for_want_of_memory_is_retried_twice_and_ends_so_wh
     assert [event.attempt for event in told if isinstance(event, Retried)] == [2, 3]
 
 
+def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_the_next_has_that_gpu(
+    tmp_path: Path,
+) -> None:
+    good, hungry = stub(tmp_path, 0), tmp_path / "hungry"
+
+    def work(spec: RunSpec, *rest: object) -> RunResult:
+        if spec.seed == 0:
+            hungry.write_text(f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}")
+            import tensorflow as tf
+
+            tf.random.uniform([2**44])
+        pid, gpu = hungry.read_text().split()
+        assert gpu == os.environ["CUDA_VISIBLE_DEVICES"]
+        wait_for(lambda: not psutil.pid_exists(int(pid)), seconds=10)  # cores are handed on as it exits
+        return good(spec, *rest)  # type: ignore[arg-type]
+
+    runs = [RunSpec(contender="keras", seed=seed, device="gpu", threads=CPUS) for seed in (0, 1)]  # one at a time
+    first, second = [result.record for result in execute(runs, NO_DATA, work, print)]
+    assert (first.status, first.attempts, second.status) == ("oom", 1, "completed"), (first.error, second.error)
+    assert "ResourceExhaustedError" in (first.error or "")
+
+
 def test_a_run_of_which_nothing_was_heard_was_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (spec,) = specs(1, epochs=1)[:1]
     monkeypatch.setattr(executor, "_result", lambda _: WorkerCrashedError())
@@ -186,7 +209,7 @@ def test_need_is_one_gpu_and_as_many_cores_as_threads() -> None:
 
 def test_each_call_has_a_fresh_process_and_its_own_item_and_the_data() -> None:
     results = call_each(pid_and, [RunSpec(contender="keras")] * 3, [7, 8, 9], NO_DATA)
-    assert [result[1:] for result in results] == [(7, "none"), (8, "none"), (9, "none")]
+    assert [result[1:] for result in results] == [(item, NO_DATA.sha256) for item in (7, 8, 9)]
     assert len({result[0] for result in results}) == 3
 
 
@@ -212,7 +235,8 @@ def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_ca
 def test_runs_go_on_when_the_process_that_carries_their_events_is_killed(tmp_path: Path) -> None:
     def kill_mailbox(event: Event) -> None:
         if isinstance(event, EpochDone) and not killed:
-            mailboxes = [each for each in psutil.process_iter() if "_Mailbox" in " ".join(each.cmdline())]
+            lines = psutil.process_iter(["cmdline"])
+            mailboxes = [each for each in lines if "_Mailbox" in " ".join(each.info["cmdline"] or [])]
             mailbox = max(mailboxes, key=psutil.Process.create_time)  # those of earlier tests may linger
             mailbox.kill()
             killed.append(mailbox)

@@ -1,8 +1,11 @@
 import os
-from multiprocessing import get_context
+from dataclasses import replace
+from multiprocessing import get_context, spawn
 from pathlib import Path
 
+import numpy as np
 import psutil
+import pytest
 
 from cluster.inline import call_each, execute
 from lenet.errors import ProcessDied
@@ -44,7 +47,7 @@ def test_running_out_of_memory_is_told_apart(tmp_path: Path) -> None:
 
 def test_each_call_has_a_fresh_process_and_its_own_item_and_the_data() -> None:
     results = call_each(pid_and, [RunSpec(contender="keras")] * 3, [7, 8, 9], NO_DATA)
-    assert [result[1:] for result in results] == [(7, "none"), (8, "none"), (9, "none")]
+    assert [result[1:] for result in results] == [(item, NO_DATA.sha256) for item in (7, 8, 9)]
     assert len({os.getpid(), *(result[0] for result in results)}) == 4
 
 
@@ -61,6 +64,14 @@ def test_a_process_that_dies_is_started_anew_but_not_for_ever(tmp_path: Path) ->
     assert isinstance(answers[1], ProcessDied)
     assert str(answers[1]) == "the process ended with exit code -9"
     assert len(always.read_text()) == 3
+
+
+def test_a_process_that_cannot_even_begin_is_one_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = replace(NO_DATA, train_labels=np.zeros(2**20, np.uint8))  # more than a pipe holds
+    monkeypatch.setattr(spawn, "get_executable", lambda: b"/no/such/python")
+    (answer,) = call_each(pid_and, [RunSpec(contender="keras")], [7], data)
+    assert isinstance(answer, ProcessDied)
+    assert str(answer) == "the process ended with exit code 255"
 
 
 def dies_alone(pids: Path) -> None:

@@ -1,5 +1,6 @@
 """Starting, joining and refusing a Ray cluster, with real ones."""
 
+import json
 import os
 import platform
 import re
@@ -7,37 +8,56 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 import ray
+from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
+from ray._common.usage.usage_lib import get_cluster_metadata
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and not in its stub
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayError
 
 from cluster.need import Need
-from cluster.session import ENDED, LAST_WORDS, Node, in_vain_since, nodes, preflight, session, slots, wait_for_room
+from cluster.session import (
+    ENDED,
+    LAST_WORDS,
+    Node,
+    _read_authentication,
+    _what_failed,
+    in_vain_since,
+    nodes,
+    preflight,
+    session,
+    slots,
+    wait_for_room,
+)
 from lenet.data import cache_folder
 from lenet.errors import BadInput, ClusterLost
 from runners import environment
 from tests.ray_heads import address_left_in, kill_tree, ray_head, wait_for
-from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone
+from tests.scripts.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
 
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
 ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 GOES_ON = "what is recorded stays, and the same command goes on from there,"
+REFUSED_WITHIN_SECONDS = 60  # a script loads in 2 to 4 seconds on a quiet machine
 ELSEWHERE = "with --address local or once the cluster is back"
 
 
 @pytest.fixture(autouse=True)
 def no_cluster_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[str]:
-    with ray_head(*ITS_OWN) as (address, _):
+    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, _):
         yield address
 
 
@@ -201,20 +221,89 @@ def test_a_cluster_of_another_ray_is_refused_with_both_versions(head: str, monke
     assert "\n" not in str(refusal.value)
 
 
-def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(tmp_path: Path) -> None:
-    study = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
+ONE_AT_A_TIME = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
+
+
+def kill_raylet(process: psutil.Process) -> None:
+    (raylet,) = [child for child in process.children(recursive=True) if child.name() == "raylet"]
+    raylet.kill()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kill", [kill_tree, kill_raylet])
+def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(
+    kill: Callable[[psutil.Process], None], tmp_path: Path
+) -> None:
     with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, process):
-        driver = start_script("compare", *study, "--out", tmp_path, "--address", address, RAY_AUTH_MODE="disabled")
-        read_until(driver, "seed1  epoch 1/5")  # one at a time: seed 0 is recorded
-        kill_tree(process)
+        study = (*ONE_AT_A_TIME, "--out", tmp_path)
+        driver = start_script("compare", *study, "--address", address, RAY_AUTH_MODE="disabled")
+        read_until(driver, "seed1  epoch 1/5")  # seed 0 is recorded
+        kill(process)
         said = finish(driver)
     assert driver.returncode == 1
     (error,) = [line for line in said.splitlines() if "epoch" not in line]
     assert error.startswith("error: the Ray cluster at ")
     assert error.endswith(f"is gone; {GOES_ON} {ELSEWHERE}")
-    again = run_script("compare", *study, "--out", tmp_path, "--address", "local")
+    again = run_script("compare", *study, "--address", "local")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "1 run to do" in again.stdout
+
+
+@pytest.mark.thorough
+def test_a_study_whose_head_comes_back_ends_with_a_sentence_and_goes_on_there(tmp_path: Path) -> None:
+    with ray_head(*ITS_OWN, hidden=True, **TOKEN) as (address, process):
+        study = (*ONE_AT_A_TIME, "--out", tmp_path, "--address", address)
+        driver = start_script("compare", *study)
+        read_until(driver, "seed1  epoch 1/5")
+        kill_tree(process)
+        with ray_head(*ITS_OWN, hidden=True, port=int(address.split(":")[1]), **TOKEN):
+            said = finish(driver)
+            assert driver.returncode == 1
+            assert "Traceback" not in said
+            (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+            assert GOES_ON.rstrip(",") in error
+            again = run_script("compare", *study)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "1 run to do" in again.stdout
+
+
+def test_a_head_that_was_started_anew_is_another_cluster() -> None:
+    assert "started anew" in _what_failed(RayError("RPC error: WrongClusterID. Cluster ID mismatch"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [(("--threads", 64), 0), (("torch:ddp:2", "--device", "gpu"), 0), (("--threads", 64), 2)],
+    ids=["processors", "GPUs", "waited for"],
+)
+def test_more_than_a_cluster_has_exits_2_within_seconds(
+    head: str, asked: tuple[object, ...], seconds: int, tmp_path: Path
+) -> None:
+    begun = time.monotonic()
+    waited_for = ("--wait-for-nodes", seconds, "--out", tmp_path)
+    done = run_script("compare", *asked, "--address", head, *waited_for, RAY_AUTH_MODE="disabled")
+    assert seconds < time.monotonic() - begun < REFUSED_WITHIN_SECONDS
+    assert done.returncode == 2
+    error = done.stderr.splitlines()[-1]
+    assert "each run needs" in error if asked[0] == "--threads" else "2 times 1 CPU(s) and 1 GPU(s) each" in error
+    assert "3 CPU(s), 1 GPU(s)" in error
+    assert ("Waiting up to 2 seconds for room for 64 CPU(s)" in done.stdout) == bool(seconds)
+
+
+@pytest.mark.thorough
+def test_a_head_of_another_ray_and_python_is_refused_by_the_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _read_authentication()
+    with ray_head(*ITS_OWN, hidden=True, RAY_AUTH_MODE="disabled") as (address, _):
+        client = GcsClient(address=address)
+        told = get_cluster_metadata(client) | {"ray_version": "2.40.0", "python_version": "3.9.1"}
+        client.internal_kv_put(CLUSTER_METADATA_KEY, json.dumps(told).encode(), True, b"cluster")
+        done = run_script("compare", "torch", "--address", address, "--out", tmp_path, RAY_AUTH_MODE="disabled")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "Ray: 2.40.0 Python: 3.9.1" in done.stderr
+    assert f"Ray: {ray.__version__} Python: {platform.python_version()}" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -252,8 +341,26 @@ def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(gro
 
 
 ALONE = """
-import os, psutil, sys, tempfile
+import os, pathlib, psutil, ray, subprocess, sys
 from cluster.session import session
+
+STRANGER = ("import sys; from ray._raylet import GcsClient;"
+    "GcsClient(address=sys.argv[1]).internal_kv_keys(b'', b'cluster')")
+
+def visited(token, folder):
+    ray.get(ray.remote(lambda: print("a line for the logs")).remote())
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    lines = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    told = [path for path in files if token.encode() in path.read_bytes()] + [line for line in lines if token in line]
+    address = ray.get_runtime_context().gcs_address
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    def knock(**shown):
+        done = subprocess.run([sys.executable, "-c", STRANGER, address], env=plain | shown, capture_output=True)
+        return done.returncode == 0
+    own, none, wrong = ("token", token), ("disabled", ""), ("token", "0" * 64)
+    let_in = [knock(RAY_AUTH_MODE=mode, RAY_AUTH_TOKEN=shown) for mode, shown in (own, none, wrong)]
+    return len(files) > 9, told, let_in
+
 with session("local"):
     mine = psutil.Process().children(recursive=True)
     heard = [each.laddr.ip for child in mine for each in child.net_connections() if each.status == "LISTEN"]
@@ -261,13 +368,16 @@ with session("local"):
     (raylet,) = [child for child in mine if child.name() == "raylet"]
     inside = raylet.environ()
     told = inside["RAY_AUTH_MODE"], len(inside["RAY_AUTH_TOKEN"]), "XLA_FLAGS" in inside
-    print(*told, file=sys.__stdout__, flush=True)
+    print(*told, oct(os.stat(raylet.environ()["TMPDIR"]).st_mode)[-3:], file=sys.__stdout__, flush=True)
+    print(*[each.pid for each in mine], file=sys.__stdout__, flush=True)
+    if "visited" in sys.argv:
+        print(*visited(inside["RAY_AUTH_TOKEN"], pathlib.Path(inside["TMPDIR"])), file=sys.__stdout__, flush=True)
     if "killed" in sys.argv:
         os.kill(os.getpid(), 9)
 """
 
 
-@pytest.mark.parametrize("how", ["leaves", "killed"])
+@pytest.mark.parametrize("how", ["visited", "killed"])
 def test_a_ray_of_our_own_needs_no_home_hears_this_machine_alone_and_leaves_nothing(how: str, tmp_path: Path) -> None:
     before = {path for folder in ("/tmp", "/var/tmp", "/dev/shm") for path in Path(folder).glob("lf-*")}
     long = tmp_path / ("x" * 95)
@@ -281,11 +391,14 @@ def test_a_ray_of_our_own_needs_no_home_hears_this_machine_alone_and_leaves_noth
         check=False,
         timeout=60,
     )
-    heard, inside = done.stdout.splitlines()
+    heard, inside, pids, *visitors = done.stdout.splitlines()
+    assert visitors == (["True [] [True, False, False]"] if how == "visited" else []), "the token is written nowhere"
     assert re.fullmatch(r"[1-9]\d* \[('::1', )?'127\.0\.0\.1'(, '::ffff:127\.0\.0\.1')?\] disabled", heard)
-    assert inside == "token 64 False"
-    assert done.returncode == (0 if how == "leaves" else -9)
-    assert done.stderr == ("" if how == "leaves" else ENDED)
+    assert inside == "token 64 False 700"
+    assert done.returncode == (-9 if how == "killed" else 0)
+    assert done.stderr == (ENDED if how == "killed" else "")
+    started = [psutil.Process(pid) for pid in map(int, pids.split()) if psutil.pid_exists(pid)]
+    assert wait_until_gone(started, seconds=15) == []
     wait_for(lambda: {p for folder in ("/tmp", "/var/tmp", "/dev/shm") for p in Path(folder).glob("lf-*")} <= before)
 
 
@@ -299,11 +412,9 @@ def test_a_ray_that_cannot_start_here_is_one_sentence(monkeypatch: pytest.Monkey
 
 
 def test_a_study_whose_own_raylet_is_killed_ends_at_once_with_a_sentence(tmp_path: Path) -> None:
-    study = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
-    driver = start_script("compare", *study, "--out", tmp_path, "--address", "local")
+    driver = start_script("compare", *ONE_AT_A_TIME, "--out", tmp_path, "--address", "local")
     read_until(driver, "seed0  epoch 1/5")
-    (raylet,) = [child for child in psutil.Process(driver.pid).children() if child.name() == "raylet"]
-    raylet.kill()
+    kill_raylet(psutil.Process(driver.pid))
     said = finish(driver)
     assert driver.returncode == 1
     errors = [line for line in said.splitlines() if line.startswith("error: ")]

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import WorkerGroupError
 
-from cluster import train_job
+from cluster import executor, train_job
 from cluster.executor import execute
 from cluster.need import Need, need_of
 from cluster.train_job import ProcessDied
@@ -23,14 +24,20 @@ from runners.record import EpochRow, RunRecord, RunResult
 from runners.run import failure, run
 from runners.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, row
+from tests.ray_heads import wait_for
 
 CPUS = 2
+ALL_STOP_WITHIN_SECONDS = 60
 SPEC = RunSpec(contender="torch:ddp:2")
+FOREIGN = "TORCHDYNAMO_FOREIGN"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False, logging_level=40)
+    """Its processes have a setting that no run may see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOREIGN, "x")
+        ray.init(address="local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False, logging_level=40)
     yield
     ray.shutdown()
 
@@ -97,26 +104,51 @@ def test_an_exception_in_one_process_ends_all_at_once_is_not_retried_and_frees_t
     assert after.error == "had both cores"
 
 
-def test_keras_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(tmp_path: Path) -> None:
+def rank_in_keras() -> int:
+    return json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+
+
+def rank_in_torch() -> int:
+    return int(os.environ["RANK"])
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("contender", "rank_here"), [("keras:multiworker:2", rank_in_keras), ("torch:ddp:2", rank_in_torch)]
+)
+def test_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(
+    contender: str, rank_here: Callable[[], int], tmp_path: Path
+) -> None:
     """The other waits inside a collective for the one that died, where nothing but its own end can reach it."""
-    spec = RunSpec(contender="keras:multiworker:2", limit_train=256, epochs=2)
+    spec = RunSpec(contender=contender, limit_train=256, epochs=2)
 
     def work(
         spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
     ) -> RunResult:
-        rank = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+        rank = rank_here()
         first = not (tmp_path / f"{rank}").exists()
-        (tmp_path / f"{rank}").touch()
+        with (tmp_path / f"{rank}").open("a") as pids:
+            pids.write(f"{os.getpid()} ")
 
         def told(row: EpochRow) -> None:
             on_epoch(row)
             if rank == 1 and first:
+                (tmp_path / "killed at").write_text(str(time.time()))
                 os.kill(os.getpid(), signal.SIGKILL)
 
         return run(spec, data, told, began_at)
 
     told: list[Event] = []
-    (result,) = execute([spec], load().first(256, 128), work, told.append)
+    retried_at: list[float] = []
+
+    def report(event: Event) -> None:
+        told.append(event)
+        retried_at.extend([time.time()] if isinstance(event, Retried) else [])
+
+    (result,) = execute([spec], load().first(256, 128), work, report)
+    assert retried_at[0] - float((tmp_path / "killed at").read_text()) < ALL_STOP_WITHIN_SECONDS
+    first_attempt = [int((tmp_path / rank).read_text().split()[0]) for rank in "01"]
+    wait_for(lambda: not any(map(psutil.pid_exists, first_attempt)))
     record = result.record
     assert (record.status, record.attempts) == ("completed", 2), record.error
     (retried,) = [event for event in told if isinstance(event, Retried)]
@@ -124,9 +156,40 @@ def test_keras_processes_one_of_which_is_killed_while_they_train_are_all_started
     assert [event.row.epoch for event in told if isinstance(event, EpochDone)] == [1, 1, 2], "rank 0 alone tells"
     assert record.nodes == (record.node,) * 2
     assert record.environment is not None
-    assert record.environment.flags["onednn"] is True, "set before Ray Train imports TensorFlow"
+    if contender.startswith("keras"):
+        assert record.environment.flags["onednn"] is True, "set before Ray Train imports TensorFlow"
     assert result.predictions is not None
     assert len(result.predictions) == 128
+
+
+@pytest.mark.thorough
+def test_a_job_that_keeps_dying_fails_and_frees_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "MAX_ATTEMPTS", 1)  # how often it is tried is tested with single processes
+
+    def work(spec: RunSpec, *_: object) -> RunResult:
+        if spec.contender.strategy == "single":
+            return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error="had both cores"))
+        if rank_in_torch() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(600)
+        raise AssertionError
+
+    (record,), _ = do(work, [SPEC])
+    assert (record.status, record.attempts) == ("failed", 1)
+    assert "died" in (record.error or "")
+    (after,), _ = do(work, [RunSpec(contender="torch", threads=CPUS)])
+    assert after.error == "had both cores"
+
+
+def test_a_node_s_own_settings_of_frameworks_are_dropped_before_ray_train_imports_any() -> None:
+    """On a cluster that somebody else has started, its processes inherit what is set there."""
+
+    def work(spec: RunSpec, *_: object) -> RunResult:
+        told = " ".join(name for name in os.environ if name.startswith("TORCHDYNAMO_"))
+        return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error=f"found: {told}"))
+
+    (alone, together), _ = do(work, [RunSpec(contender="torch"), SPEC])
+    assert (alone.error, together.error) == (f"found: {FOREIGN}", "found: ")
 
 
 @pytest.mark.parametrize(

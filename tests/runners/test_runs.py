@@ -361,6 +361,15 @@ def test_running_out_of_memory_is_told_from_other_failures(error):
     assert failure(RunSpec(contender="torch"), raised(error("too large"))).record.status == "oom"
 
 
+@pytest.mark.parametrize("ask", ["torch.empty(2**46)", "raise torch.OutOfMemoryError('of a GPU')"])
+def test_pytorch_s_own_running_out_of_memory_is_told(torch_runner, ask):
+    import torch
+
+    with pytest.raises(RuntimeError) as caught:
+        exec(ask, {"torch": torch})
+    assert failure(RunSpec(contender="torch"), caught.value).record.status == "oom"
+
+
 # Files that are not what they claim to be
 
 
@@ -399,6 +408,23 @@ def test_a_pickle_inside_a_pytorch_file_is_refused_and_not_executed(torch_runner
     torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, path)
     assert_refused(torch_runner, path)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_layer_with_code_of_its_own_is_refused_and_not_executed(keras_runner, tmp_path, ending):
+    import keras
+
+    trap = tmp_path / "sprung"
+    # Keras keeps the code of a lambda, and no names from around it.
+    spring = keras.layers.Lambda(eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]"))
+    posing = keras.Sequential([keras.Input((28, 28, 1)), spring, keras.layers.Flatten(), keras.layers.Dense(10)])
+    posing.save(tmp_path / f"x.{ending}")
+    trap.unlink()  # building it has called it
+    assert_refused(keras_runner, (tmp_path / f"x.{ending}").rename(tmp_path / "best_model.weights.h5"))
+    assert not trap.exists()
+    keras.saving.load_model((tmp_path / "best_model.weights.h5").rename(tmp_path / f"x.{ending}"), safe_mode=False)
+    assert trap.exists(), "whoever loads it as a model runs its code"
 
 
 def test_the_trap_does_spring_when_unpickled(tmp_path):

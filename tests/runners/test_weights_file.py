@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import resource
 import warnings
 import zipfile
 
@@ -14,6 +15,7 @@ from runners.weights_file import LARGEST, check_hdf5, check_zip, refused_in_a_se
 
 ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
 HTML = b"<!doctype html><title>404</title>" * 99
+LARGEST_GROWTH_KIB = 200 * 2**10
 PLAIN = "only what a run with --checkpoint leaves is read"
 
 
@@ -69,6 +71,16 @@ def deflated(path):
     path.write_bytes(zipped(zipfile.ZIP_DEFLATED, **members))
 
 
+def bomb(path):
+    """A mebibyte on disk, a gibibyte in memory."""
+    path.write_bytes(zipped(zipfile.ZIP_DEFLATED, **{"best_model/data.pkl": bytes(2**30)}))
+
+
+def hdf5_bomb(group):
+    del group["0"]
+    group.create_dataset("0", (2**14, 2**14), "f4", chunks=(2**10, 2**10), compression="gzip", fillvalue=1)
+
+
 def with_gzip(group):
     kernel = group.pop("0")[:]
     group.create_dataset("0", data=kernel, compression="gzip")
@@ -83,6 +95,7 @@ POSING = {
         "another shape": (torch_file(lambda state: state.update({"logits.bias": state["conv1.bias"]})), PLAIN),
         "fewer layers": (torch_file(lambda state: state.clear()), PLAIN),
         "compressed": (deflated, "it is compressed, and may not be"),
+        "a bomb": (bomb, "it is compressed, and may not be"),
         "NaN": (torch_file(lambda state: set_to_nan(state["logits.bias"])), "some of them are not finite numbers"),
     },
     "keras": {
@@ -90,6 +103,7 @@ POSING = {
         "a .keras file": (lambda path: path.write_bytes(zipped(config=b'{"class_name": "Lambda"}')), PLAIN),
         "another shape": (keras_file(reshaped), PLAIN),
         "fewer layers": (keras_file(lambda group: group.file.pop("layers/conv2d")), PLAIN),
+        "a bomb": (keras_file(hdf5_bomb), "its numbers are compressed or elsewhere, and may not be"),
         "compressed": (keras_file(with_gzip), "its numbers are compressed or elsewhere, and may not be"),
         "NaN": (keras_file(lambda group: set_to_nan(group["1"])), "some of them are not finite numbers"),
     },
@@ -108,10 +122,12 @@ def test_what_poses_as_weights_is_refused_in_our_words_alone(request, tmp_path, 
     name, label = FILES[framework]
     write(tmp_path / name)
     capfd.readouterr()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with warnings.catch_warnings(record=True, action="always") as warned, pytest.raises(BadInput) as refusal:
         runner.predict(tmp_path / name, ONE_IMAGE)
     assert str(refusal.value) == f"{tmp_path / name} does not hold this network's {label} weights: {why}"
     assert (warned, *capfd.readouterr()) == ([], "", "")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < LARGEST_GROWTH_KIB
 
 
 @pytest.mark.parametrize("framework", FILES)

@@ -15,7 +15,7 @@ from lenet.architecture import CLASS_NAMES
 from lenet.data import SHA256, cache_folder, load
 from runners import audit
 from tests.ray_heads import wait_for
-from tests.scripts.processes import finish, read_until, run_script, start_script, wait_until_gone, workers_of
+from tests.scripts.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone, workers_of
 
 SIZE = ("--limit-train", 1280, "--epochs", 2)
 SMALL = (*SIZE, "--address", "local")
@@ -223,6 +223,8 @@ def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study
     audited(study, tmp_path)
     driver = start_script("compare", *LONG, "--out", tmp_path)
     read_until(driver, "epoch 2/4")
+    wait_for(lambda: list((tmp_path / "runs").glob("*.json")) and workers_of(driver))
+    kept = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
     second = run_script("compare", *LONG, "--out", tmp_path)
     assert second.returncode == 2
     assert f"is in use by process {driver.pid} on {os.uname().nodename} since" in second.stderr
@@ -232,11 +234,35 @@ def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study
     finish(driver)
     assert wait_until_gone(trainees) == []
     again = start_script("compare", *LONG, "--out", tmp_path)
-    said = read_until(again, "runs to do")
+    said = read_until(again, " to do, ")
+    assert f"{4 - len(kept)} run" in said
     again.send_signal(signal.SIGTERM)
     assert f"over from process {driver.pid}" in said
     finish(again)
     assert again.returncode == 130
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+@pytest.mark.thorough
+def test_a_run_that_keeps_dying_fails_the_others_finish_and_the_study_exits_1(tmp_path: Path) -> None:
+    one_at_a_time = ("--threads", 2, "--limit-train", 12_800, "--epochs", 4, "--seeds", 2)
+    driver = start_script("compare", "torch", "--address", "local", *one_at_a_time, "--out", tmp_path)
+    for _ in range(3):
+        read_until(driver, "torch-matched-seed0  epoch 1/4")
+        (victim,) = workers_of(driver, "torch-matched-seed0")
+        victim.kill()
+    finish(driver)
+    assert driver.returncode == 1
+    runs = runs_of(tmp_path)[["status", "attempts"]]
+    assert runs.loc["torch-matched-seed0"].tolist() == ["failed", 3]
+    assert runs.loc["torch-matched-seed1"].tolist() == ["completed", 1]
+    assert "died" in json.loads((tmp_path / "runs/torch-matched-seed0.json").read_text())["error"]
+
+
+def test_the_token_of_the_cluster_is_in_no_output_and_no_file(study: Path) -> None:
+    kept = [path for path in study.parent.rglob("*") if path.is_file()]
+    assert {"stdout", "stderr", "study.json"} <= {path.name for path in kept}
+    assert not [path for path in kept if TOKEN["RAY_AUTH_TOKEN"].encode() in path.read_bytes()]
 
 
 def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Pictures that people bring: any depth and mode, and files that are none."""
 
+import os
+import pickle
 import struct
 import warnings
 import zlib
@@ -10,7 +12,11 @@ import pytest
 from PIL import Image
 
 from lenet.errors import BadInput
+from runners import store
+from runners.registry import FRAMEWORKS
 from scripts.predict import in_eight_bits, predict, read_image
+from tests.runners.report.conftest import make_stub_study
+from tests.scripts.processes import run_script
 
 GREY, RGB, GREY_ALPHA, RGB_ALPHA = 0, 2, 4, 6  # PNG's colour types
 RAMP = np.pad(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8), 2)  # on a dark border, so not inverted
@@ -143,6 +149,30 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, name: str, capsys: 
 def test_a_folder_is_one_sentence_too(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be read as a PNG or JPEG image: .*[Dd]irectory"):
         read_image(tmp_path)
+
+
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_weights_that_are_a_pickle_end_predict_with_a_sentence(tmp_path: Path, framework: str) -> None:
+    folder = make_stub_study(tmp_path / "study", contenders=(framework,), seeds=[0])
+    path = store.checkpoint_path(folder, f"{framework}-matched-seed0", framework)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    (tmp_path / "x.png").write_bytes(GOOD)
+    done = run_script("predict", tmp_path / "x.png", "--from", folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {path} does not hold this network's ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_pillow_warns_of_nothing_on_the_screen(tmp_path: Path) -> None:

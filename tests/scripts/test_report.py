@@ -29,6 +29,22 @@ def test_verdicts_as_json_and_as_an_exit_code(tmp_path: Path, gap: float, differ
     assert document["comparisons"][0]["short"] in told.stdout
 
 
+def test_files_that_are_no_records_are_named_counted_skipped_and_left(tmp_path: Path) -> None:
+    folder = make_stub_study(tmp_path, seeds=range(5))
+    cut, foreign = folder / "runs" / "torch-matched-seed1.json", folder / "runs" / "package.json"
+    cut.write_bytes(cut.read_bytes()[:200])
+    foreign.write_text('{"name": "x"}')
+    before = {path: path.read_bytes() for path in (cut, foreign)}
+    done = run_script("report", folder)
+    said = " ".join(done.stdout.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 file(s) skipped that hold no record of this study" in said
+    assert "package.json: damaged" in said
+    assert "torch-matched-seed1.json: damaged" in said
+    assert "2 file(s) skipped" in (folder / "report.html").read_text()
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_without_a_study_no_document_is_printed(tmp_path: Path) -> None:
     done = run_script("report", tmp_path, "--json", "--fail-if-different")
     assert (done.returncode, done.stdout) == (2, "")

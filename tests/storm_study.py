@@ -1,0 +1,56 @@
+"""A study of stub runs in the folder named, done as scripts/compare.py does one: only the training is not real."""
+
+if __name__ == "__main__":  # before all else is loaded, which takes seconds
+    from scripts import start
+
+    start.begin()
+
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lenet.data import FashionMnist
+from runners import store
+from runners.record import Clock, EpochRow, RunRecord, RunResult
+from runners.spec import RunSpec
+from runners.study import Plan
+from scripts import cli, compare
+from tests.cluster.stubs import NO_DATA, row
+
+PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)  # type: ignore[arg-type]
+SECONDS_PER_EPOCH = 0.2
+
+
+def stub_run(
+    _software: object, spec: RunSpec, _data: FashionMnist, on_epoch: Callable[[EpochRow], None], *_: object
+) -> RunResult:
+    rows = []
+    for epoch in range(1, spec.epochs + 1):
+        time.sleep(SECONDS_PER_EPOCH)
+        rows.append(row(epoch))
+        on_epoch(rows[-1])
+    seconds = spec.epochs * SECONDS_PER_EPOCH
+    clock = Clock(other_seconds=seconds, total_seconds=seconds)
+    record = RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=tuple(rows), clock=clock)
+    return RunResult(record, np.zeros(10_000, np.uint8), b"weights")
+
+
+def study(folder: Path) -> None:
+    """Do what is missing of the study, its failed runs too."""
+    compare.run_of_study = stub_run  # type: ignore[assignment]
+    may = compare.Permissions(retry_failed=True, go_on_unmatched=False, wait_seconds=0, isolate=False)
+    console = cli.stdout_console()
+    with cli.exit_codes():
+        store.prepare(folder)
+        with cli.holding(folder, console):
+            compare.do_missing_runs(folder, PLAN, "cpu", "local", NO_DATA, console, may)
+            done = store.existing_study(folder)
+            records, _ = store.read_records(folder, done)
+    raise SystemExit(0 if all(record.status == "completed" for record in records) else cli.RUNS_FAILED)
+
+
+if __name__ == "__main__":
+    cli.run_app(study)
