@@ -79,10 +79,13 @@ def session(address: str) -> Iterator[str]:
     ):
         last_words = folder / LAST_WORDS
         last_words.write_text(ENDED)
+        agents: list[psutil.Process] = []
         try:
             where = _connect(address, folder)
+            raylets = _raylets(folder)
+            agents += [agent for raylet in raylets for agent in raylet.children()]
             left = Event()
-            watched = (ray.get_runtime_context().gcs_address, _raylets(folder), left, last_words)
+            watched = (ray.get_runtime_context().gcs_address, raylets, left, last_words)
             Thread(target=_watch, args=watched, daemon=True).start()
             try:
                 yield where
@@ -92,6 +95,9 @@ def session(address: str) -> Iterator[str]:
                 left.set()
         finally:
             ray.shutdown()
+            for agent in agents:  # which outlive a raylet that was killed
+                with suppress(psutil.NoSuchProcess):
+                    agent.kill()
 
 
 def _watch(head: str, raylets: Sequence[psutil.Process], left: Event, last_words: Path) -> None:

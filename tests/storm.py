@@ -28,6 +28,7 @@ LONGEST_PAUSE_SECONDS = 1.5  # between kills of what a study goes on without
 LONGEST_START_SECONDS = 15.0  # until a new driver's first
 GIVEN_UP_AFTER_SECONDS = 7.0  # at most, where a study cannot go on
 ENDS_WITHIN_SECONDS = 90.0
+LAST_WORDS_WITHIN_SECONDS = 0.5  # they are said once it has ended
 GONE_WITHIN_SECONDS = 15.0  # all that a driver has started, once it has ended
 # How the kind of a process shows in its command line; the first that fits counts.
 KINDS = {
@@ -72,6 +73,8 @@ class Driver:
     def check_end(self) -> str:
         """How it ended: in a way that is allowed, and with nothing left behind."""
         code = self.process.wait(ENDS_WITHIN_SECONDS)
+        left = wait_until_gone([*self.seen], GONE_WITHIN_SECONDS)
+        time.sleep(LAST_WORDS_WITHIN_SECONDS)
         self.output.seek(0)
         said = self.output.read()
         self.output.close()
@@ -86,7 +89,6 @@ class Driver:
         if not errors and "  failed" in said:
             allowed[1] = "runs failed"
         assert code in allowed, (code, said)
-        left = wait_until_gone([*self.seen], GONE_WITHIN_SECONDS)
         assert left == [], (left, said)
         return f"ended: {allowed[code]}" if code else "completed"
 

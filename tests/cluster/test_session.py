@@ -52,7 +52,15 @@ ELSEWHERE = "with --address local or once the cluster is back"
 @pytest.fixture(autouse=True)
 def no_cluster_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def open_to_all() -> Iterator[None]:
+    """Rays that this process starts or joins ask for no token, whatever this machine has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        _read_authentication()
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -292,9 +300,8 @@ def test_more_than_a_cluster_has_exits_2_within_seconds(
 
 @pytest.mark.thorough
 def test_a_head_of_another_ray_and_python_is_refused_by_the_script(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    _read_authentication()
     with ray_head(*ITS_OWN, hidden=True, RAY_AUTH_MODE="disabled") as (address, _):
         client = GcsClient(address=address)
         told = get_cluster_metadata(client) | {"ray_version": "2.40.0", "python_version": "3.9.1"}
