@@ -19,7 +19,6 @@ from runners.report.control import control_sentences
 from runners.report.defaults_worth import defaults_table
 from runners.report.divergence import divergence_table
 from runners.report.gallery import draw_all
-from runners.report.headline import Answer, answers
 from runners.report.notices import audit_notices, notices
 from runners.report.plots import Plot
 from runners.report.scaling import scaling_table
@@ -51,7 +50,6 @@ class Report:
     scaling: pd.DataFrame
     control: tuple[str, ...]
     notices: tuple[str, ...]
-    answers: tuple[Answer, ...]
     plots: tuple[Plot, ...] = ()  # once they are drawn
 
     @property
@@ -114,7 +112,6 @@ def assemble(folder: Path) -> Report:
         scaling_table(runs, study.plan),
         tuple(control_sentences(comparisons)),
         tuple(damaged + audit_notices(folder, study.plan, records, audit) + weaknesses),
-        answers(comparisons, runs, study.plan),
     )
 
 

@@ -1,16 +1,27 @@
-"""Every pair of contenders on every metric, with its verdict."""
+"""Every pair of contenders on every metric, with its verdict.
+
+The contender named first in the plan is the reference `a` of every pair; what is compared is always `b` with it.
+"""
 
 import itertools
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from runners.report.statistics import Comparison, Improvement, holm, noether_pairs, probability_of_improvement
-from runners.report.verdict import DIFFERENT, METRICS, NOT_AFTER_HOLM, TIME_TO_ACCURACY, Metric, compare, verdict
-from runners.report.wording import HELD_FIXED
+from lenet.data import TEST_IMAGES
+from runners.report.metrics import Metric, declared_metrics
+from runners.report.statistics import (
+    Comparison,
+    holm,
+    noether_pairs,
+    probability_of_improvement,
+    sampling_error,
+)
+from runners.report.verdict import DIFFERENT, SIGNIFICANT, Verdict, compare, verdict
+from runners.report.wording import HELD_FIXED, size
 from runners.spec import Contender
 from runners.study import Plan, global_batch_size
 
@@ -38,28 +49,44 @@ COLUMNS = [
     "win_share_high",
     "would_change",
     "win_runs_needed",
+    "short",
+    "told",
 ]
-SIGNIFICANT = 0.05
-SPEED, DURATION = "images_per_second", "train_seconds"
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two contenders on a track, the reference a and b, with the runs of each by seed."""
+
+    a: str
+    b: str
+    runs_a: pd.DataFrame
+    runs_b: pd.DataFrame
+    paired: bool
+
+    def unreached(self, metric: Metric) -> tuple[int, int]:
+        return unreached(metric, self.runs_a), unreached(metric, self.runs_b)
 
 
 def comparisons_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str] = ()) -> pd.DataFrame:
     """One row a track, pair and metric, the primary metric first; pairs with a contender of `unmatched` are unpaired.
 
-    `difference` is a - b, in a time metric a / b; `wins` counts the seeds that a wins, a failed run being a loss. The
-    p values of the metrics that are not primary are Holm-corrected, within their track and pair; where images per
-    second are training times the other way round, their test counts once. The time to a target accuracy is there only
-    if the plan declares one; a run that never reached it is a loss in `wins`, and what those that did are apart is no
-    number of the comparison. Where every run repeats one draw there is no verdict. `win_share` is the probability that
-    a run of a is better than one of b: of pairs, with the exact interval, or of every run of a against every run of b;
-    then `win_runs_needed` is about how many runs of each show such a share to be more than chance (Noether).
+    `a` is the reference: `difference` is b - a, of times and losses b / a, and `wins` counts the seeds that b wins, a
+    failed run being a loss. The p values of the metrics that are not primary are Holm-corrected, within their track
+    and pair, and the verdicts go by them. The time to a target accuracy is there only if the plan declares one; a run
+    that never reached it is a loss in `wins`, and what those that did are apart is no number of the comparison. Where
+    every run repeats one draw there is no verdict. `sentence` is `short`, `told` and `would_change` together.
+    `win_share` is the probability that a run of b is better than one of a: of pairs, with the exact interval, or of
+    every run of b against every run of a; then `win_runs_needed` is about how many runs of each show such a share to
+    be more than chance (Noether).
     """
-    rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan, unmatched)]
-    table = pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64", "win_runs_needed": "Int64"})  # may be absent
-    if plan.vary != "all":  # a sentence may be read without the notice
-        fixed = f" ({HELD_FIXED[plan.vary]} of seed {plan.seeds[0]} in every run)."
-        table["sentence"] = table["sentence"].str.removesuffix(".") + fixed
-    return table
+    rows = [
+        {**row, "track": track}
+        for track in plan.tracks
+        for pair in _pairs(runs[runs["track"] == track], track, plan, unmatched)
+        for row in _of_pair(pair, plan)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64", "win_runs_needed": "Int64"})  # may be absent
 
 
 def any_differ(comparisons: pd.DataFrame) -> bool:
@@ -74,14 +101,6 @@ def any_differ(comparisons: pd.DataFrame) -> bool:
         row["verdict"] in DIFFERENT and p is not None and p < SIGNIFICANT
         for row, p in zip(judged, corrected, strict=True)
     )
-
-
-def declared_metrics(plan: Plan) -> tuple[Metric, ...]:
-    """The metrics, with the margins and the target that the plan declared before any run."""
-    metrics: tuple[Metric, ...] = METRICS
-    if plan.target_accuracy is not None:
-        metrics += (replace(TIME_TO_ACCURACY, label=f"Time to {100 * plan.target_accuracy:g} % test accuracy"),)
-    return tuple(replace(m, margin=getattr(plan, m.declared)) for m in metrics)
 
 
 def pairs_by_seed(track: str) -> bool:
@@ -102,76 +121,72 @@ def batch_sizes(plan: Plan, a: str, b: str) -> list[int]:
     return list(dict.fromkeys(global_batch_size(plan, Contender.model_validate(name)) for name in (a, b)))
 
 
-def sides(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Values of completed runs, each side of shape (runs,), from runs by seed; if paired, of the seeds of both."""
-    of_a, of_b = (_values(metric, runs) for runs in (runs_a, runs_b))
+def completed_values(metric: Metric, runs: pd.DataFrame) -> pd.Series:
+    """Of the completed runs, by seed; a time of zero, as of a run of one step, has no ratio."""
+    values = runs.loc[runs["status"] == "completed", metric.name].astype(float)
+    return values[values > 0] if metric.ratio else values
+
+
+def sides(
+    metric: Metric,
+    runs_a: pd.DataFrame,
+    runs_b: pd.DataFrame,
+    *,
+    paired: bool,
+    values: Callable[[Metric, pd.DataFrame], pd.Series] = completed_values,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values of b, then of its reference a, each of shape (runs,), from runs by seed; if paired, of the seeds of both.
+
+    This order is the orientation of all that is compared: statistics take the second side from the first.
+    """
+    of_b, of_a = values(metric, runs_b), values(metric, runs_a)
     if paired:
         both = of_a.index.intersection(of_b.index)
-        of_a, of_b = of_a[both], of_b[both]
-    return of_a.to_numpy(), of_b.to_numpy()
+        of_b, of_a = of_b[both], of_a[both]
+    return of_b.to_numpy(), of_a.to_numpy()
 
 
-def _of_track(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[str]) -> Iterator[dict[str, Any]]:
+def unreached(metric: Metric, runs: pd.DataFrame) -> int:
+    """How many of the completed runs never reached the metric's target."""
+    return int(runs.loc[runs["status"] == "completed", metric.name].isna().sum()) if metric.may_be_unreached else 0
+
+
+def _pairs(runs: pd.DataFrame, track: str, plan: Plan, unmatched: Collection[str]) -> Iterator[_Pair]:
     by_contender = {str(c): runs[runs["contender"] == str(c)].set_index("seed") for c in plan.contenders}
     for a, b in itertools.combinations(by_contender, 2):
-        paired = are_matched(a, b, track, plan, unmatched)
-        metrics = declared_metrics(plan)
-        one_draw = plan.vary == "nothing"
-        rows = [_row(metric, a, b, by_contender[a], by_contender[b], paired, one_draw) for metric in metrics]
-        alone = [row["p_difference"] for row in rows]
-        _correct({row["metric"]: row for row in rows if not row["primary"]}, by_contender[a], by_contender[b])
-        for row, p in zip(rows, alone, strict=True):
-            told = row["sentence"].removesuffix(".") + _holm_caveat(row, p)
-            yield {**row, "track": track, "sentence": told + _other_batches(plan, a, b)}
+        yield _Pair(a, b, by_contender[a], by_contender[b], are_matched(a, b, track, plan, unmatched))
 
 
-def _correct(secondary: dict[str, dict[str, Any]], runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> None:
-    """Correct the p values for their number. Two metrics that are one test are counted once, and have one p value."""
-    twice = _are_one_test(runs_a, runs_b)
-    family = [row for name, row in secondary.items() if not (twice and name == SPEED)]
-    for row, p in zip(family, holm([row["p_difference"] for row in family]), strict=True):
-        row["p_difference"] = p
-    if twice:
-        secondary[SPEED]["p_difference"] = secondary[DURATION]["p_difference"]
+def _of_pair(pair: _Pair, plan: Plan) -> Iterator[dict[str, Any]]:
+    metrics = declared_metrics(plan)
+    found = [
+        compare(metric, *sides(metric, pair.runs_a, pair.runs_b, paired=pair.paired), paired=pair.paired)
+        for metric in metrics
+    ]
+    secondary = [
+        None if metric.primary or any(pair.unreached(metric)) else comparison.p_difference
+        for metric, comparison in zip(metrics, found, strict=True)
+    ]
+    tested = sum(p is not None for p in secondary)
+    for metric, comparison, corrected in zip(metrics, found, holm(secondary), strict=True):
+        if metric.primary:
+            yield _row(metric, pair, plan, comparison, 1)
+        else:
+            yield _row(metric, pair, plan, replace(comparison, p_difference=corrected), tested)
 
 
-def _holm_caveat(row: dict[str, Any], alone: float | None) -> str:
-    """What must follow a sentence that tells of a difference if its p value, significant alone, is not corrected."""
-    if alone is None or not alone < SIGNIFICANT <= row["p_difference"] or row["verdict"] == "descriptive":
-        return ""
-    return f"; {NOT_AFTER_HOLM}" if row["verdict"] in DIFFERENT else f"; the difference is {NOT_AFTER_HOLM}"
-
-
-def _are_one_test(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> bool:
-    """Whether images per second are one number over the training seconds in all runs: then both logs differ alike."""
-    runs = pd.concat([runs_a, runs_b])
-    return len(runs.loc[runs["status"] == "completed", ["epochs", "batch_size"]].drop_duplicates()) <= 1
-
-
-def _other_batches(plan: Plan, a: str, b: str) -> str:
-    """How a sentence ends: it may be read without the notice."""
-    sizes = batch_sizes(plan, a, b)
-    return "." if len(sizes) == 1 else f" (weak scaling: {a} had batches of {sizes[0]} images, {b} of {sizes[1]})."
-
-
-def _row(
-    metric: Metric, a: str, b: str, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool, one_draw: bool
-) -> dict[str, Any]:
-    found = compare(metric, *sides(metric, runs_a, runs_b, paired=paired), paired=paired)
-    missed = unreached(metric, runs_a), unreached(metric, runs_b)
-    judged = verdict(found, a, b, metric, missed, one_draw)
+def _row(metric: Metric, pair: _Pair, plan: Plan, found: Comparison, tested: int) -> dict[str, Any]:
+    missed, one_draw = pair.unreached(metric), plan.vary == "nothing"
+    judged = verdict(found, pair.a, pair.b, metric, tested=tested, unreached=missed, one_draw=one_draw)
     if any(missed):
         found = _without_numbers(found)
-    won, improvement = _wins_of_a(metric, runs_a, runs_b, paired)
-    low_share, high_share = improvement.ci95 or (None, None)
-    share = improvement.probability
     (low95, high95), (low90, high90) = found.ci95 or (None, None), found.ci90 or (None, None)
     return {
         "metric": metric.name,
-        "a": a,
-        "b": b,
+        "a": pair.a,
+        "b": pair.b,
         "n": found.n,
-        "paired": paired,
+        "paired": pair.paired,
         "difference": found.difference,
         "ci95_low": low95,
         "ci95_high": high95,
@@ -180,15 +195,10 @@ def _row(
         "margin": metric.margin,
         "p_difference": found.p_difference,
         "p_equivalence": found.p_equivalence,
-        "wins": won if paired else None,
         "verdict": judged.kind,
-        "sentence": judged.sentence,
         "primary": metric.primary,
-        "win_share": share,
-        "win_share_low": low_share,
-        "win_share_high": high_share,
-        "would_change": judged.would_change,
-        "win_runs_needed": None if paired or share is None else noether_pairs(share),
+        **_winning(metric, pair),
+        **_words(judged, metric, pair, plan),
     }
 
 
@@ -197,27 +207,52 @@ def _without_numbers(comparison: Comparison) -> Comparison:
     return replace(comparison, difference=None, ci95=None, ci90=None, p_difference=None, p_equivalence=None)
 
 
-def _values(metric: Metric, runs: pd.DataFrame) -> pd.Series:
-    """Of the completed runs; a time of zero, as of a run of one step, has no ratio."""
-    values = runs.loc[runs["status"] == "completed", metric.name].astype(float)
-    return values[values > 0] if metric.ratio else values
+def _words(judged: Verdict, metric: Metric, pair: _Pair, plan: Plan) -> dict[str, str]:
+    """The sentences; each may be read alone, without the notices."""
+    remarks = (_of_images(metric, pair), _of_batches(pair, plan), _of_one_draw(plan))
+    told = _joined(judged.told, *remarks)
+    return {
+        "sentence": _joined(judged.short, told, judged.would_change),
+        "short": judged.short,
+        "told": told,
+        "would_change": judged.would_change,
+    }
 
 
-def unreached(metric: Metric, runs: pd.DataFrame) -> int:
-    """How many of the completed runs never reached the metric's target."""
-    return int(runs.loc[runs["status"] == "completed", metric.name].isna().sum()) if metric.may_be_unreached else 0
+def _joined(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _wins_of_a(metric: Metric, runs_a: pd.DataFrame, runs_b: pd.DataFrame, paired: bool) -> tuple[int, Improvement]:
-    """The seeds that a wins, and the probability that it wins; a run that did not complete loses."""
-    of_a, of_b = (_contests(metric, runs) for runs in (runs_a, runs_b))
-    if paired:
-        both = of_a.index.intersection(of_b.index)
-        of_a, of_b = of_a[both], of_b[both]
+def _of_images(metric: Metric, pair: _Pair) -> str:
+    """How far an accuracy would move on other test images, which no number of runs lessens."""
+    values = np.concatenate(sides(metric, pair.runs_a, pair.runs_b, paired=pair.paired))
+    if metric.name != "test_accuracy" or not len(values):
+        return ""
+    error = sampling_error(float(values.mean()), TEST_IMAGES)
+    return f"Choosing other test images moves any accuracy by about {size(error, metric)}."
+
+
+def _of_batches(pair: _Pair, plan: Plan) -> str:
+    sizes = batch_sizes(plan, pair.a, pair.b)
+    if len(sizes) == 1:
+        return ""
+    return f"Weak scaling: {pair.a} had batches of {sizes[0]} images, {pair.b} of {sizes[1]}."
+
+
+def _of_one_draw(plan: Plan) -> str:
+    return "" if plan.vary == "all" else f"Every run had the {HELD_FIXED[plan.vary]} of seed {plan.seeds[0]}."
+
+
+def _winning(metric: Metric, pair: _Pair) -> dict[str, Any]:
+    """The seeds that b wins, and the probability that it wins; a run that did not complete loses."""
+    of_b, of_a = sides(metric, pair.runs_a, pair.runs_b, paired=pair.paired, values=_contests)
     better = metric.higher_is_better
-    improvement = probability_of_improvement(of_a, of_b, paired=paired, higher_is_better=better)
-    won = ((of_a > of_b) if better else (of_a < of_b)).sum() if paired else 0
-    return int(won), improvement
+    won = int(((of_b > of_a) if better else (of_b < of_a)).sum()) if pair.paired else None
+    found = probability_of_improvement(of_b, of_a, paired=pair.paired, higher_is_better=better)
+    share, (low, high) = found.probability, found.ci95 or (None, None)
+    needed = None if pair.paired or share is None else noether_pairs(share)
+    shares = {"win_share": share, "win_share_low": low, "win_share_high": high}
+    return {"wins": won, **shares, "win_runs_needed": needed}
 
 
 def _contests(metric: Metric, runs: pd.DataFrame) -> pd.Series:

@@ -1,6 +1,5 @@
 """Plots of differences: all comparisons against their margins, and the pairs of runs that one seed makes."""
 
-from math import expm1, log
 from typing import Any
 
 import numpy as np
@@ -8,26 +7,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from runners.report.metrics import BY_NAME, Metric
 from runners.report.plots import INK, MUTED, WIDTH_INCHES, Plot, legend_below, looks, new_figure
-from runners.report.verdict import Metric
+from runners.report.wording import ABSENT, allowed, amount, interval
 
 SEEDS_AS_DOTS = 40  # more rows than that are not legible
 BINS = 40
-FOREST_COLUMNS = [
-    "metric",
-    "track",
-    "a",
-    "b",
-    "unit",
-    "difference",
-    *("ci95_low", "ci95_high", "ci90_low", "ci90_high"),
-]
 INTERVALS = ("difference", "ci95_low", "ci95_high", "ci90_low", "ci90_high")
+FOREST_COLUMNS = ["metric", "track", "a", "b", "unit", *INTERVALS, "margin_low", "margin_high"]
 
 
 def forest(comparisons: pd.DataFrame, metrics: tuple[Metric, ...]) -> Plot | None:
     """Every comparison's difference with its intervals, one pair of axes a metric; None if nothing was compared."""
-    data = forest_table(comparisons, metrics)
+    compared = _drawable(comparisons)
+    data = forest_table(compared)
     if data.empty:
         return None
     shown = [metric for metric in metrics if (data["metric"] == metric.name).any()]
@@ -41,29 +34,32 @@ def forest(comparisons: pd.DataFrame, metrics: tuple[Metric, ...]) -> Plot | Non
         "Differences with their intervals, against the margins declared before the first run (shaded). An interval"
         " wholly inside the shading shows equivalence, one wholly outside it a difference that matters; anything else"
         " leaves something open. Equivalence is judged by the thick 90 % interval, a difference by the thin 95 % one."
+        " Points are percentage points. Each row names the reference last; right of zero the other's value is larger."
     )
-    return Plot("differences", caption, _forest_alt(data, shown), figure, data)
+    return Plot("differences", caption, _forest_alt(compared, shown), figure, data)
 
 
-def forest_table(comparisons: pd.DataFrame, metrics: tuple[Metric, ...]) -> pd.DataFrame:
-    """What the forest plot draws: differences in percentage points, ratios as the per cent by which a exceeds b."""
-    ratio = {metric.name: metric.ratio for metric in metrics}
-    rows = comparisons[comparisons["difference"].notna()].copy()
-    of_ratio = rows["metric"].map(ratio).astype(bool)
-    for column in (*INTERVALS, "margin"):
-        values = rows[column].astype(float)
-        rows[column] = 100 * (values - of_ratio)
-    rows["unit"] = np.where(of_ratio, "%", "percentage points")
-    finite = np.isfinite(rows[list(INTERVALS)].astype(float).fillna(0).to_numpy()).all(
-        axis=1
-    )  # two wild runs reach to infinity
-    return rows.loc[finite, [*FOREST_COLUMNS, "margin"]].reset_index(drop=True)
+def forest_table(compared: pd.DataFrame) -> pd.DataFrame:
+    """What the forest plot draws of rows of the comparisons table: each number as a reader sees it, in its unit."""
+    metrics = [BY_NAME[name] for name in compared["metric"]]
+    rows = compared.assign(unit=[metric.unit for metric in metrics])
+    for column in INTERVALS:
+        rows[column] = [metric.shown(value) for metric, value in zip(metrics, rows[column].astype(float), strict=True)]
+    margins = [metric.allowed(margin) for metric, margin in zip(metrics, rows["margin"], strict=True)]
+    rows[["margin_low", "margin_high"]] = np.reshape(np.array(margins, float), (-1, 2))
+    return rows[FOREST_COLUMNS].reset_index(drop=True)
+
+
+def _drawable(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a difference whose numbers are finite: two wild runs reach to infinity."""
+    values = comparisons[list(INTERVALS)].astype(float)
+    finite = np.isfinite(values.fillna(0).to_numpy()).all(axis=1)
+    return comparisons[values["difference"].notna() & finite]
 
 
 def _forest_panel(axes: Axes, rows: pd.DataFrame, metric: Metric) -> None:
-    margin = float(rows["margin"].iloc[0])
-    low = 100 * expm1(-log(metric.margin)) if metric.ratio else -margin
-    axes.axvspan(low, margin, color=MUTED, alpha=0.18, linewidth=0, label="within the margin")
+    low, high = rows[["margin_low", "margin_high"]].iloc[0]
+    axes.axvspan(low, high, color=MUTED, alpha=0.18, linewidth=0, label="within the margin")
     axes.axvline(0, color=MUTED, linewidth=0.8)
     names, several_tracks = [], len(set(rows["track"])) > 1
     for place, row in enumerate(rows.to_dict("records")):
@@ -77,26 +73,24 @@ def _forest_panel(axes: Axes, rows: pd.DataFrame, metric: Metric) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    reach = np.nanmax(np.abs([*rows[list(INTERVALS)].to_numpy(float).ravel(), low, margin]))
+    reach = np.nanmax(np.abs([*rows[list(INTERVALS)].to_numpy(float).ravel(), low, high]))
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
     axes.set_title(metric.label)
     axes.set_xlabel(f"difference ({rows['unit'].iloc[0]})")
 
 
 def _pair(a: str, b: str, metric: Metric) -> str:
-    return f"{a} {'/' if metric.ratio else '-'} {b}"
+    return f"{b} {'/' if metric.ratio else '-'} {a}"
 
 
-def _forest_alt(data: pd.DataFrame, metrics: list[Metric]) -> str:
-    labels = {metric.name: metric.label for metric in metrics}
-    told = []
-    for row in data.to_dict("records"):
-        interval = (
-            "" if np.isnan(row["ci95_low"]) else f", 95 % interval {row['ci95_low']:.2f} to {row['ci95_high']:.2f}"
-        )
+def _forest_alt(compared: pd.DataFrame, metrics: list[Metric]) -> str:
+    by_name, told = {metric.name: metric for metric in metrics}, []
+    for row in compared.to_dict("records"):
+        metric = by_name[row["metric"]]
+        between = interval(row["ci95_low"], row["ci95_high"], metric)
         told.append(
-            f"{labels[row['metric']]}, {row['track']}, {row['a']} against {row['b']}: {row['difference']:.2f}"
-            f" {row['unit']}{interval}, margin {row['margin']:g}"
+            f"{metric.label}, {row['track']}, {_pair(row['a'], row['b'], metric)}: {amount(row['difference'], metric)}"
+            f"{'' if between == ABSENT else f', 95 % interval {between}'}, margin {allowed(row['margin'], metric)}"
         )
     return f"Differences against their margins. {'; '.join(told)}."
 
@@ -168,13 +162,12 @@ def _dots(name: str, values: pd.DataFrame, metric: Metric, label: str) -> Plot:
 
 def _histograms(name: str, values: pd.DataFrame, metric: Metric) -> Plot:
     first, *others = values.columns
-    unit = "%" if metric.ratio else "percentage points"
     rows: list[dict[str, Any]] = []
     for other in others:
         a, b = (values.loc[values[other].notna() & values[first].notna(), side] for side in (first, other))
-        counts, edges = np.histogram(100 * (a / b - 1) if metric.ratio else 100 * (a - b), bins=BINS)
+        counts, edges = np.histogram([metric.shown(x) for x in (b / a if metric.ratio else b - a)], bins=BINS)
         rows += [
-            {"a": first, "b": other, "unit": unit, "from": low, "to": high, "pairs": count}
+            {"a": first, "b": other, "unit": metric.unit, "from": low, "to": high, "pairs": count}
             for low, high, count in zip(edges, edges[1:], counts, strict=False)
         ]
     data = pd.DataFrame(rows)
@@ -191,13 +184,11 @@ def _histograms(name: str, values: pd.DataFrame, metric: Metric) -> Plot:
             label=_pair(first, other, metric),
         )
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set(xlabel=f"difference within a seed ({unit})", ylabel="seeds (count)")
+    axes.set(xlabel=f"difference within a seed ({metric.unit})", ylabel="seeds (count)")
     legend_below(figure, [axes], 2)
     caption = (
         f"{metric.label}: how far the two runs of one seed are apart, over {len(values):,} seeds. More than"
         f" {SEEDS_AS_DOTS} seeds are drawn as a histogram."
     )
-    alt = (
-        f"Histogram of the differences of {metric.label.lower()} within {len(values):,} seeds, first contender {first}."
-    )
+    alt = f"Histogram of the differences of {metric.label.lower()} from {first}'s within {len(values):,} seeds."
     return Plot(name, caption, alt, figure, data)

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.report.comparisons import batch_sizes, declared_metrics, pairs_by_seed, sides, unreached
+from runners.report.comparisons import batch_sizes, pairs_by_seed, sides, unreached
+from runners.report.metrics import METRICS, Metric, declared_metrics
 from runners.report.statistics import DifferenceChange, difference_change
-from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, counted
+from runners.report.verdict import SEEDS_FOR_A_VERDICT
+from runners.report.wording import amount, contrast, counted, interval
 from runners.study import Plan
 
 NUMBERS = ["matched", "native", "only_defaults", "ci95_low", "ci95_high"]
@@ -31,7 +33,7 @@ def defaults_table(runs: pd.DataFrame, plan: Plan, unmatched: Collection[str] = 
     """One row a pair of contenders and metric; none unless the plan has both tracks, nor with one of
     `unmatched`, nor of batches of different sizes.
 
-    `matched` and `native` are a - b, in a time metric a / b, of completed runs: of seeds that both have in matched,
+    `matched` and `native` are b - a, of times and losses b / a, of completed runs: of seeds that both have in matched,
     unpaired in native; of a time to an accuracy that some run never reached there are none. `only_defaults` is
     native - matched, or native / matched, with its 95 % t interval, which is not corrected for the number of metrics.
     `n_matched` counts pairs, `n_native` the runs of the side that has fewer.
@@ -53,15 +55,15 @@ def _row(metric: Metric, a: str, b: str, runs: pd.DataFrame) -> dict[str, Any]:
     found = DifferenceChange(0, 0, None, None, None, None) if missed else difference_change(*values)
     low, high = found.ci95 or (None, None)
     numbers = (found.paired, found.unpaired, found.change, low, high)
-    return {
+    row = {
         "metric": metric.name,
         "a": a,
         "b": b,
         **{name: _from_logs(x) if metric.ratio else x for name, x in zip(NUMBERS, numbers, strict=True)},
         "n_matched": found.n_paired,
         "n_native": found.n_unpaired,
-        "sentence": f"{metric.label}: {UNREACHED}" if missed else _sentence(found, a, b, metric),
     }
+    return {**row, "sentence": f"{metric.label}: {UNREACHED if missed else _sentence(row, metric)}"}
 
 
 def _by_seed(runs: pd.DataFrame, track: str, contender: str) -> pd.DataFrame:
@@ -73,27 +75,18 @@ def _from_logs(value: float | None) -> float | None:
         return None if value is None else float(np.exp(value))
 
 
-def _sentence(found: DifferenceChange, a: str, b: str, metric: Metric) -> str:
-    if found.paired is None or found.unpaired is None or found.change is None:
-        lacking = [track for track, value in zip(TRACKS, (found.paired, found.unpaired), strict=True) if value is None]
-        return f"{metric.label}: {a} and {b} have no completed runs to compare in {' and '.join(lacking)}."
-    tracks = f"in matched, {_told(found.paired, a, b, metric)}; in native, {_told(found.unpaired, a, b, metric)}"
-    larger = a if found.change >= 0 else b
-    worth = f"{larger} being {amount(abs(found.change), metric)} {metric.larger}"
-    return f"{metric.label}: {tracks}; the defaults alone account for {worth}{_certainty(found, metric)}."
+def _sentence(row: dict[str, Any], metric: Metric) -> str:
+    lacking = [track for track in TRACKS if row[track] is None]
+    if lacking:
+        return f"{row['a']} and {row['b']} have no completed runs to compare in {' and '.join(lacking)}."
+    tracks = "; ".join(f"in {track}, {contrast(row[track], row['a'], row['b'], metric)}" for track in TRACKS)
+    worth = amount(row["only_defaults"], metric)
+    return f"{tracks}; the defaults alone account for {worth}{_certainty(row, metric)}."
 
 
-def _told(difference: float, a: str, b: str, metric: Metric) -> str:
-    if difference == 0:
-        return f"{a} and {b} are equal on average"
-    larger, smaller = (a, b) if difference > 0 else (b, a)
-    return f"{larger} is {amount(abs(difference), metric)} {metric.larger} than {smaller}"
-
-
-def _certainty(found: DifferenceChange, metric: Metric) -> str:
-    n = min(found.n_paired, found.n_unpaired)
-    if n < SEEDS_FOR_A_VERDICT or found.ci95 is None or found.change is None:
+def _certainty(row: dict[str, Any], metric: Metric) -> str:
+    n, low, high = min(row["n_matched"], row["n_native"]), row["ci95_low"], row["ci95_high"]
+    if n < SEEDS_FOR_A_VERDICT or low is None:
         return f"; descriptive only, with {counted(n, 'seed')} ({SEEDS_FOR_A_VERDICT} are needed)"
-    low, high = found.ci95
-    interval = bracketed((low, high) if found.change >= 0 else (-high, -low), metric)
-    return f" {interval}{', which leaves its sign open' if low <= 0 <= high else ''}"
+    is_open = metric.shown(low) <= 0 <= metric.shown(high)
+    return f" {interval(low, high, metric)}{', which leaves its sign open' if is_open else ''}"

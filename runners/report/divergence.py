@@ -91,8 +91,8 @@ def divergence_plot(found: Divergence) -> Plot:
     axes.set_ylim(bottom=SMALLEST)
     legend_below(figure, [axes], 1)
     caption = (
-        "How trainings part: how far apart the weights of two trainings are after each step, relative to how large they"
-        f" are. Two frameworks, and each framework against itself with other threads; the grey line is"
+        "How trainings part: how far apart the weights of two trainings are after each step, divided by the norm of the"
+        " second's. Two frameworks, and each framework against itself with other threads; the grey line is"
         f" {100 * PARTED:g} %."
     )
     return Plot(

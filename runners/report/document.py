@@ -4,17 +4,19 @@ import json
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from runners.report.wording import called
+
 if TYPE_CHECKING:
     from runners.report.build import Report
 
-SCHEMA = "level-field/verdicts/1"  # the number grows when a key goes away or changes its meaning
+SCHEMA = "level-field/verdicts/2"  # the number grows when a key goes away or changes its meaning
 
 
 def to_json(report: "Report") -> str:
     """The document as JSON text; a number that is absent or not finite is null.
 
-    `comparisons` holds a row of tables/comparisons.csv each, with the plain words of the report beside; `differs` says
-    whether any primary metric's verdict is that two contenders differ, corrected for the number of pairs and tracks.
+    `comparisons` holds a row of tables/comparisons.csv each, and what its track may be called; `differs` says whether
+    any primary metric's verdict is that two contenders differ, corrected for the number of pairs and tracks.
     `runs` counts the records by how the runs ended, and the files in runs/ that are no record of the study.
     """
     plan, ended = report.study.plan, report.runs["status"].value_counts()
@@ -39,14 +41,10 @@ def to_json(report: "Report") -> str:
         "audit": None if report.audit is None else {"level": report.audit.level, "holds": not report.audit.failed},
         "comparisons": [
             {
-                **{name: _plain(value) for name, value in row.items()},
-                "primary": answer.primary,
-                "told_as": answer.track,
-                "short": answer.short,
-                "told": answer.told,
-                "change": answer.change,
+                **{str(name): _plain(value) for name, value in row.items()},
+                "told_as": called(row["track"], row["paired"]),
             }
-            for row, answer in zip(report.comparisons.to_dict("records"), report.answers, strict=True)
+            for row in report.comparisons.to_dict("records")
         ],
         "notices": list(report.notices),
     }

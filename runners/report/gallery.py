@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import pandas as pd
 
-from runners.report.comparisons import declared_metrics
 from runners.report.contrasts import forest, paired_runs
 from runners.report.curves import CURVES, learning_curves
 from runners.report.divergence import divergence_plot
+from runners.report.metrics import declared_metrics
 from runners.report.plots import STYLE, Plot, save
 from runners.report.scaling_plot import scaling_plot
 from runners.report.spreads import MEASURES, distribution

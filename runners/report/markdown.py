@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from runners.report.page import title, verdicts
+from runners.report.headline import headlines
+from runners.report.page import title
 from runners.report.sections import Section, Table, sections
 from runners.text import printable
 
@@ -21,9 +22,9 @@ ADDRESS = re.compile(r"(?i)(?<=:)(?=//)|(?<=www)(?=\.)")  # GitHub makes a link 
 def render(report: "Report") -> str:
     """The report as GitHub's Markdown."""
     lines = [f"# {_text(title(report))}", ""]
-    for track, a, b, answers in verdicts(report.answers):
-        lines += [f"## {_text(a)} against {_text(b)}, {track}", ""]
-        lines += [f"- **{_text(each.short)}** {_text(each.told)} {_text(each.change)}" for each in answers]
+    for headline in headlines(report.comparisons):
+        lines += [f"## {_text(headline.pair)}, {headline.track}", ""]
+        lines += [f"- **{_text(r['short'])}** {_text(r['told'])} {_text(r['would_change'])}" for r in headline.rows]
         lines.append("")
     before = [*(f"A/A control: {sentence}" for sentence in report.control), *report.notices]
     if before:

@@ -1,9 +1,7 @@
 """report.html: one file with everything in it."""
 
 import base64
-import itertools
 import re
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from runners.report.headline import Answer
+from runners.report.headline import headlines
 from runners.report.plots import Plot
 from runners.report.sections import sections
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from runners.report.build import Report
 
 TEMPLATE = "page.html"
-Verdicts = list[tuple[str, str, str, list[Answer]]]
 
 
 def render(report: "Report") -> str:
@@ -31,7 +28,7 @@ def render(report: "Report") -> str:
     templates.filters["inline"], templates.filters["data_uri"] = inline, partial(_data_uri, plots)
     return templates.get_template(TEMPLATE).render(
         title=title(report),
-        verdicts=verdicts(report.answers),
+        headlines=headlines(report.comparisons),
         control=report.control,
         notices=report.notices,
         sections=sections(report),
@@ -41,12 +38,6 @@ def render(report: "Report") -> str:
 def title(report: "Report") -> str:
     """What the study is called."""
     return f"Level Field: {' against '.join(str(c) for c in report.study.plan.contenders)}"
-
-
-def verdicts(answers: Iterable[Answer]) -> Verdicts:
-    """The answers by track and pair of contenders."""
-    groups = itertools.groupby(answers, key=lambda answer: (answer.track, answer.a, answer.b))
-    return [(*key, list(group)) for key, group in groups]
 
 
 def inline(text: str) -> Markup:

@@ -15,8 +15,8 @@ import pandas as pd
 from runners.registry import FRAMEWORKS
 from runners.report.comparisons import pairs_by_seed
 from runners.report.statistics import mean_interval, ratio_comparison
-from runners.report.verdict import SEEDS_FOR_A_VERDICT, counted
-from runners.report.wording import ABSENT, number
+from runners.report.verdict import SEEDS_FOR_A_VERDICT
+from runners.report.wording import ABSENT, counted, number
 from runners.spec import Contender
 from runners.study import Plan, settings_of
 

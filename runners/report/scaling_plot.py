@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from runners.report.plots import COLOURS, DASHES, MUTED, Plot, legend_below, new_figure
-from runners.report.verdict import counted
+from runners.report.wording import counted
 
 DRAWN = ["epoch_seconds", "epoch_seconds_ci95_low", "epoch_seconds_ci95_high", "ideal_epoch_seconds"]
 COLUMNS = ["framework", "contender", "track", "scaling", "replicas", "n", *DRAWN]

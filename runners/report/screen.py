@@ -8,7 +8,7 @@ from rich.table import Table
 
 from runners.report.build import Report
 from runners.report.defaults_worth import ON_SCREEN
-from runners.report.page import verdicts
+from runners.report.headline import headlines
 from runners.report.scaling import scaling_grid
 from runners.report.wording import EXACTLY_ZERO, summary_grid, variance_grid
 from runners.text import printable
@@ -17,15 +17,14 @@ from runners.text import printable
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     console.print()
-    for track, a, b, answers in verdicts(report.answers):
-        _say(console, f"{a} against {b}", style="bold")
-        for answer in answers:
-            told = f"[{track}] {answer.short} {answer.told} {answer.change}"
-            _say(console, told, style="bold" if answer.primary else "")
+    for headline in headlines(report.comparisons):
+        _say(console, headline.pair, style="bold")
+        for row in headline.rows:
+            _say(console, f"[{headline.track}] {row['sentence']}", style="bold" if row["primary"] else "")
     for sentence in report.control:
         _say(console, f"[A/A control] {sentence}")
-    for row in report.defaults[report.defaults["metric"].isin(ON_SCREEN)].itertuples():
-        _say(console, f"[defaults] {row.sentence}")
+    for sentence in report.defaults.loc[report.defaults["metric"].isin(ON_SCREEN), "sentence"]:
+        _say(console, f"[defaults] {sentence}")
     if len(report.scaling):
         console.print(_table(scaling_grid(report.scaling)))
     console.print(_table(summary_grid(report.summary)))

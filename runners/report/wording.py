@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from runners.environment import PROJECT
+from runners.report.metrics import BY_NAME, Metric
 from runners.spec import Vary
 
 ABSENT = "-"
@@ -24,9 +25,6 @@ HELD_FIXED: dict[Vary, str] = {
     "nothing": "initial weights and batch order",
 }
 EXACTLY_ZERO = "An SD of exactly 0 is no rounding: in that metric every run came out the same to the last bit."
-COMPARED = (
-    *("difference", "ci95_low", "ci95_high", "ci90_low", "ci90_high", "margin", "p_difference", "p_equivalence"),
-)
 # Heading, column of the summary table, decimals.
 MEANS = (
     ("test accuracy", "test_accuracy", 4),
@@ -56,26 +54,58 @@ def summary_rows(summary: pd.DataFrame) -> list[tuple[str, ...]]:
     return [("contender and track", *heading[1:]), *rows]
 
 
-def comparison_grid(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The comparisons table for reading: a heading row, then its rows."""
-    heading = ("metric", "track", "contenders", "verdict", "runs", "paired", "difference", "95 % interval")
-    tests = ("90 % interval", "margin", "p of a difference (Holm)", "p of equivalence", "wins of the first")
-    chance = ("first better", "its 95 % interval", "runs to show it")
-    rows = comparisons.to_dict("records")
-    return [(*heading, *tests, *chance), *((*_comparison_cells(row), *_chance_cells(row)) for row in rows)]
+def amount(value: float | None, metric: Metric) -> str:
+    """A difference of the comparisons table with its sign and unit: `+0.15 points`, `-9.2 %`; a dash if absent."""
+    return ABSENT if pd.isna(value) else f"{_signed(metric.shown(float(value)), metric)} {metric.unit}"
 
 
-def labelled_sentences(comparisons: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Of each comparison the track, as it may be called, the sentence, and what would change the verdict.
+def size(value: float, metric: Metric) -> str:
+    """How large such a difference is, where words say which way it goes: `0.15 points`, `9.2 %`."""
+    return f"{abs(metric.shown(value)):.{metric.digits}f} {metric.unit}"
+
+
+def interval(low: float | None, high: float | None, metric: Metric) -> str:
+    """An interval of such differences, in the unit that stands beside it: `[+0.01, +0.29]`; a dash if absent."""
+    if pd.isna(low) or pd.isna(high):
+        return ABSENT
+    return f"[{_signed(metric.shown(float(low)), metric)}, {_signed(metric.shown(float(high)), metric)}]"
+
+
+def allowed(margin: float, metric: Metric) -> str:
+    """The differences within a margin, as an interval: `[-0.5, +0.5]`, of a ratio `[-4.762, +5]`."""
+    low, high = metric.allowed(margin)
+    return f"[{low:+.4g}, {high:+.4g}]"
+
+
+def contrast(value: float, reference: str, other: str, metric: Metric) -> str:
+    """A difference in words: `torch takes 10.1 % longer than keras`."""
+    if metric.shown(value) == 0:
+        return f"{reference} and {other} are equal on average"
+    words = metric.words[0 if metric.shown(value) > 0 else 1]
+    return f"{other} {words.format(size(value, metric))} {reference} on average"
+
+
+def called(track: str, paired: bool) -> str:
+    """What a comparison's track may be called.
 
     What is set up as matched is unpaired only if the parity audit failed, or if weak scaling gave the two batches of
     different sizes, and then is not matched.
     """
-    rows = comparisons[["track", "paired", "sentence", "would_change"]].itertuples(index=False, name=None)
-    return [
-        ("not matched" if track == "matched" and not paired else track, told, change)
-        for track, paired, told, change in rows
-    ]
+    return "not matched" if track == "matched" and not paired else track
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def comparison_grid(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The comparisons table for reading: a heading row, then its rows."""
+    heading = ("metric", "track", "reference", "other", "verdict", "runs", "paired", "difference", "95 % interval")
+    tests = ("90 % interval", "margin", "p of a difference (Holm)", "p of equivalence", "wins of the other")
+    chance = ("other better", "its 95 % interval", "runs to show it")
+    rows = comparisons.to_dict("records")
+    return [(*heading, *tests, *chance), *((*_comparison_cells(row), *_chance_cells(row)) for row in rows)]
 
 
 def agreement_grid(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -107,9 +137,9 @@ def number(value: float | None, digits: int) -> str:
     return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """In two significant digits, or a dash for one that is not there."""
-    return ABSENT if isnan(p) else f"{p:.2g}"
+    return ABSENT if pd.isna(p) else f"{p:.2g}"
 
 
 def _agreement_cells(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -121,34 +151,31 @@ def _agreement_cells(row: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def _comparison_cells(row: dict[Any, Any]) -> tuple[str, ...]:
-    is_ratio = row["margin"] > 1  # margins of differences are fractions
-    unit = "%" if is_ratio else "points"
-
-    def told(*values: float) -> str:
-        shown = [f"{100 * (value - is_ratio):z.2f}" for value in values if not isnan(value)]
-        if not shown:
-            return ABSENT
-        return f"{shown[0]} {unit}" if len(values) == 1 else f"[{', '.join(shown)}]"
-
-    values = {name: float("nan") if pd.isna(row[name]) else float(row[name]) for name in COMPARED}
+    metric = BY_NAME[row["metric"]]
     return (
         row["metric"].replace("_", " ") + (" (primary)" if row["primary"] else ""),
-        *(row["track"], f"{row['a']} against {row['b']}", row["verdict"]),
-        *(str(row["n"]), "yes" if row["paired"] else "no", told(values["difference"])),
-        *(told(values[f"ci{level}_low"], values[f"ci{level}_high"]) for level in (95, 90)),
-        told(values["margin"]),
-        *(p_value(values[p]) for p in ("p_difference", "p_equivalence")),
+        *(row[name] for name in ("track", "a", "b", "verdict")),
+        *(str(row["n"]), "yes" if row["paired"] else "no", amount(row["difference"], metric)),
+        *(interval(row[f"ci{level}_low"], row[f"ci{level}_high"], metric) for level in (95, 90)),
+        allowed(row["margin"], metric),
+        *(p_value(row[p]) for p in ("p_difference", "p_equivalence")),
         ABSENT if pd.isna(row["wins"]) else str(row["wins"]),
     )
 
 
 def _chance_cells(row: dict[Any, Any]) -> tuple[str, ...]:
-    """How probable it is that a run of the first comes out better."""
+    """How probable it is that a run of the other comes out better."""
     share, low, high = (row[f"win_share{end}"] for end in ("", "_low", "_high"))
     if pd.isna(share):
         return (ABSENT,) * 3
     told = (f"{100 * share:.0f} %", f"[{100 * low:.0f}, {100 * high:.0f}]")
     return (*told, ABSENT if pd.isna(row["win_runs_needed"]) else f"{row['win_runs_needed']:,}")
+
+
+def _signed(shown: float, metric: Metric) -> str:
+    """To the metric's digits; what rounds to zero has no sign."""
+    text = f"{shown:+.{metric.digits}f}"
+    return text if float(text) else text[1:]
 
 
 def _runs(group: dict[Any, Any]) -> str:

@@ -104,7 +104,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch_and_no_framework_noise(study: Path)
     assert sum("  epoch " in line for line in said.splitlines()) == 8
     assert complained == ""
     assert not [noise for noise in ("raylet", "oneDNN", "WARNING", "\x1b") if noise in said]
-    assert "[matched] Test accuracy: too little for a verdict." in said
+    assert "[matched] Test accuracy: descriptive only, no verdict with 2 seeds (5 are needed)." in said
     assert "Parity audit (quick): all 15 checks hold" in said
     assert said.splitlines()[-1].endswith("report.html")
 

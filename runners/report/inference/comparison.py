@@ -30,6 +30,7 @@ class Comparison:
     paired: bool
     correlation: float | None  # Pearson's, of the pairs (of their logs if `ratio`)
     ratio: bool = False
+    df: float | None = None  # degrees of freedom of the t tests
 
     def additive(self) -> "Comparison":
         """The comparison as a difference, symmetric about 0: a ratio becomes the difference of the mean logs."""
@@ -141,20 +142,22 @@ def difference_change(
     return replace(found, change=change, ci95=None if half is None else (change - half, change + half))
 
 
-def runs_needed(comparison: Comparison) -> RunsNeeded:
+def runs_needed(comparison: Comparison, tests: int = 1) -> RunsNeeded:
     """About how many more runs of each contender would settle the comparison, were mean and spread to stay.
 
     N = ceil((t s / h)^2) - n: h is |difference|, with the 95 % interval's t, to show a difference; margin -
     |difference|, with the 90 % interval's t, to show equivalence; and |difference| - margin, with the 95 % interval's
-    t, to show a difference beyond the margin. t has today's degrees of freedom, which errs on the
-    side of more runs. Unpaired sides grow alike, from the larger. All None where there is no interval yet.
+    t, to show a difference beyond the margin. Where a difference is one of several `tests`, t is that of 1 - 0.05/tests
+    (Bonferroni). It has today's degrees of freedom, which errs on the side of more runs. Unpaired sides grow alike,
+    from the larger. All None where there is no interval yet.
     """
     logs = comparison.additive()
     if logs.difference is None or logs.ci95 is None or logs.ci90 is None:
         return RunsNeeded(None, None)
     n, distance = max(logs.n_a, logs.n_b), abs(logs.difference)
+    wider = 1.0 if logs.df is None else stats.t.ppf(1 - 0.025 / tests, logs.df) / stats.t.ppf(0.975, logs.df)
     return RunsNeeded(
-        _more_runs(n, logs.ci95, distance),
+        _more_runs(n, logs.ci95, distance / wider),
         _more_runs(n, logs.ci90, logs.margin - distance),
         _more_runs(n, logs.ci95, distance - logs.margin),
     )
@@ -220,7 +223,9 @@ def _without_spread(bare: Comparison) -> Comparison:
 def _tested(bare: Comparison, test: Any, p_equivalence: float) -> Comparison:
     """Fill in what a SciPy t test found."""
     ci95, ci90 = (as_interval(test.confidence_interval(confidence)) for confidence in (0.95, 0.90))
-    return replace(bare, ci95=ci95, ci90=ci90, p_difference=float(test.pvalue), p_equivalence=float(p_equivalence))
+    p_difference, p_equivalence = float(test.pvalue), float(p_equivalence)
+    tested = replace(bare, p_difference=p_difference, p_equivalence=p_equivalence, df=float(test.df))
+    return replace(tested, ci95=ci95, ci90=ci90)
 
 
 def _more_runs(n: int, interval: Interval, distance: float) -> int | None:

@@ -9,13 +9,13 @@ from runners.report.plots import Plot
 from runners.report.precision import PRECISION_NOTE, precision_grid
 from runners.report.scaling import NOTE, scaling_grid, scaling_sentences
 from runners.report.sections.parts import ALONE, Section, Table
-from runners.report.verdict import counted
 from runners.report.wording import (
     EXACTLY_ZERO,
     HELD_FIXED,
     SOURCES,
     agreement_grid,
     comparison_grid,
+    counted,
     summary_rows,
     variance_grid,
 )
@@ -85,7 +85,7 @@ def differences(report: "Report") -> Section:
     grid = comparison_grid(report.comparisons)
     if len(grid) == 1:
         return Section("comparisons", "Differences against the margins", [ALONE])
-    table = Table("Every comparison, with its intervals, tests and verdict", grid, 4, "comparisons")
+    table = Table("Every comparison, with its intervals, tests and verdict", grid, 5, "comparisons")
     plots = _plots(report, "differences", "pairs_")
     return Section("comparisons", "Differences against the margins", (), [table], plots, notes=COMPARISON_NOTES)
 
@@ -109,7 +109,7 @@ def trainings_part(report: "Report") -> Section | None:
     note = (
         "One training of each framework, and one more with another number of threads, which adds the same numbers in"
         " another order: same weights, same batches, same update. Distance is the norm of the difference of all"
-        " weights, relative to the larger norm."
+        " weights, divided by the norm of the second training's weights."
     )
     told = divergence.sentences(report.divergence)
     return Section("divergence", "How trainings part", told, [table], _plots(report, "divergence"), notes=[note])

@@ -19,9 +19,9 @@ def audit(report: "Report") -> Section | None:
     note = (
         "**Parity audit**: each contender shows what it computes in a process of its own, through the functions that"
         " its runs go through; precision, amount of data and optimiser are settings. Exact checks count faults. The"
-        " others measure the largest norm of a difference, relative to the norm: of each layer's output, each"
-        " parameter's gradient or movement, each loss. Float32 is judged only as far as its rounding does not yet"
-        " decide which way a ReLU falls."
+        " others measure the largest norm of a difference, divided by the norm of the second contender's: of each"
+        " layer's output, each parameter's gradient or movement, each loss. Float32 is judged only as far as its"
+        " rounding does not yet decide which way a ReLU falls."
     )
     return Section("audit", "Parity audit", [f"{parity.summary(report.audit)}.", *failed], [table], notes=[note])
 

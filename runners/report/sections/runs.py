@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from runners.record import RunRecord
 from runners.report.sections.parts import LONGEST, Section, Table
-from runners.report.verdict import counted
-from runners.report.wording import ABSENT, number
+from runners.report.wording import ABSENT, counted, number
 
 if TYPE_CHECKING:
     from runners.report.build import Report

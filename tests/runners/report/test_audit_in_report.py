@@ -21,6 +21,7 @@ def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
     page = render(report)
     assert "Parity audit (quick): all 2 checks hold" in page
     assert '<th scope="row">gradient</th>' in page
+    assert "the largest norm of a difference, divided by the norm of the second contender&#39;s" in page
     assert report.comparisons["paired"].all()
     assert report.notices == ()
 
@@ -64,7 +65,7 @@ def test_what_is_held_only_against_a_contender_that_does_not_hold_is_not_matched
 
 def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     folder = study_folder(tracks=("matched", "native"))
-    assert len(assemble(folder).defaults) == 5
+    assert len(assemble(folder).defaults) == 4
     audit.write(folder, an_audit(fails=True))
     assert len(assemble(folder).defaults) == 0
 

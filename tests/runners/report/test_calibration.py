@@ -7,6 +7,7 @@ together, and each of them by 0.15 points alone.
 import gc
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ import pytest
 from scipy import stats
 
 from runners.report.comparisons import any_differ
-from runners.report.statistics import Comparison, simultaneous_band
-from runners.report.verdict import DIFFERENT, METRICS, compare, verdict
+from runners.report.metrics import METRICS
+from runners.report.statistics import Comparison, holm, simultaneous_band
+from runners.report.verdict import DIFFERENT, compare, verdict
 
 STUDIES = 2_000
 BANDS = 2_000
@@ -110,6 +112,21 @@ def test_of_studies_of_four_that_do_not_differ_one_in_twenty_at_most_is_told_as_
         corrected += any_differ(pd.DataFrame(rows, columns=["verdict", "p_difference"]).assign(primary=True))
     print(f"n = {n}: {uncorrected / STUDIES:.4f} uncorrected, {corrected / STUDIES:.4f} corrected")
     assert uncorrected / STUDIES > 0.1  # six pairs, so that there was something to get wrong
+    assert 0.01 < corrected / STUDIES <= 0.05 + STRAY
+
+
+@pytest.mark.usefixtures("little_to_collect")
+@pytest.mark.parametrize("n", [5, 10])
+def test_of_studies_that_differ_in_no_secondary_metric_one_in_twenty_at_most_is_told_to_differ_in_any(n):
+    a, b = np.exp(np.random.default_rng([7, n]).normal(0, 0.05, (2, 3, STUDIES, n)))
+    uncorrected = corrected = 0
+    for study in zip(*(all_at_once(TOTAL, x, y, paired=True) for x, y in zip(a, b, strict=True)), strict=True):
+        uncorrected += any(verdict(found, "A", "B", TOTAL).kind in DIFFERENT for found in study)
+        judged = zip(study, holm([found.p_difference for found in study]), strict=True)
+        at_once = [verdict(replace(found, p_difference=p), "A", "B", TOTAL, tested=3) for found, p in judged]
+        corrected += any(each.kind in DIFFERENT for each in at_once)
+    print(f"n = {n}: {uncorrected / STUDIES:.4f} uncorrected, {corrected / STUDIES:.4f} corrected")
+    assert uncorrected / STUDIES > 0.1  # three metrics, so that there was something to get wrong
     assert 0.01 < corrected / STUDIES <= 0.05 + STRAY
 
 

@@ -9,7 +9,7 @@ from runners.report.defaults_worth import defaults_table
 from runners.report.statistics import difference_change
 from runners.report.tables import runs_table
 
-METRICS = ["test_accuracy", "test_loss", "train_seconds", "images_per_second", "total_seconds"]
+METRICS = ["test_accuracy", "test_loss", "train_seconds", "total_seconds"]
 BOTH = ("matched", "native")
 MATCHED_A, MATCHED_B = [0.893, 0.889, 0.902, 0.897, 0.885, 0.891], [0.892, 0.890, 0.899, 0.898, 0.884, 0.889]
 NATIVE_A, NATIVE_B = [0.895, 0.891, 0.899, 0.901, 0.893], [0.880, 0.886, 0.879, 0.890, 0.884]
@@ -69,10 +69,10 @@ def test_one_track_alone_cannot_tell(table, tracks):
 
 def test_only_defaults_is_the_native_difference_less_the_matched_one(table):
     row = of(table(four(MATCHED_A, MATCHED_B, NATIVE_A, NATIVE_B)))
-    pairs = np.subtract(MATCHED_A, MATCHED_B)
+    pairs = np.subtract(MATCHED_B, MATCHED_A)
     assert (row["n_matched"], row["n_native"]) == (6, 5)
     assert row["matched"] == pytest.approx(pairs.mean())
-    assert row["native"] == pytest.approx(np.mean(NATIVE_A) - np.mean(NATIVE_B))
+    assert row["native"] == pytest.approx(np.mean(NATIVE_B) - np.mean(NATIVE_A))
     assert row["only_defaults"] == pytest.approx(row["native"] - row["matched"])
     v = [np.var(pairs, ddof=1) / 6, np.var(NATIVE_A, ddof=1) / 5, np.var(NATIVE_B, ddof=1) / 5]
     df = sum(v) ** 2 / (v[0] ** 2 / 5 + v[1] ** 2 / 4 + v[2] ** 2 / 4)
@@ -87,10 +87,10 @@ def test_a_time_is_told_as_ratios_of_geometric_means(table, metric):
     matched_a, matched_b = [30.0, 31.5, 29.0], [24.0, 26.5, 25.0]
     native_a, native_b = [36.0, 33.0, 35.0], [20.0, 22.0, 21.0]
     row = of(table(four(matched_a, matched_b, native_a, native_b), metric), metric)
-    matched, native = (stats.gmean(a) / stats.gmean(b) for a, b in ((matched_a, matched_b), (native_a, native_b)))
+    matched, native = (stats.gmean(b) / stats.gmean(a) for a, b in ((matched_a, matched_b), (native_a, native_b)))
     assert (row["matched"], row["native"]) == pytest.approx((matched, native))
     assert row["only_defaults"] == pytest.approx(native / matched)
-    logs = difference_change(*map(np.log, (matched_a, matched_b, native_a, native_b)))
+    logs = difference_change(*map(np.log, (matched_b, matched_a, native_b, native_a)))
     assert (row["ci95_low"], row["ci95_high"]) == pytest.approx(tuple(map(math.exp, logs.ci95)))
 
 
@@ -99,10 +99,10 @@ def test_failed_runs_break_pairs_in_matched_and_only_themselves_in_native(table)
     found = table(four([0.9, nan, 0.8], [nan, 0.7, 0.6], [nan, 0.9, 0.8, 0.7], [0.9, nan, nan, 0.5]))
     row = of(found)
     assert (row["n_matched"], row["n_native"]) == (1, 2)
-    assert row["matched"] == pytest.approx(0.2)
-    assert row["native"] == pytest.approx(0.8 - 0.7)
+    assert row["matched"] == pytest.approx(-0.2)
+    assert row["native"] == pytest.approx(0.7 - 0.8)
     assert np.isnan(row["ci95_low"])
-    assert row["only_defaults"] == pytest.approx(-0.1)
+    assert row["only_defaults"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("short", range(4))
@@ -133,35 +133,42 @@ def test_the_sentence_tells_both_tracks_and_what_is_left(table):
     found = table(four(shifted(0.0006), NATIVE_B, shifted(0.0031), NATIVE_B))
     low, high = (100 * of(found)[end] for end in ("ci95_low", "ci95_high"))
     assert told(found) == (
-        "Test accuracy: in matched, keras is 0.06 percentage points higher than torch; in native, keras is 0.31 "
-        "percentage points higher than torch; the defaults alone account for keras being 0.25 percentage points higher "
-        f"[{low:.2f}, {high:.2f}], which leaves its sign open."
+        "Test accuracy: in matched, torch is 0.06 points lower than keras on average; in native, torch is 0.31 points "
+        f"lower than keras on average; the defaults alone account for -0.25 points [{low:+.2f}, {high:+.2f}], "
+        "which leaves its sign open."
     )
     assert low < 0 < high
 
 
-def test_each_track_is_told_from_its_own_larger_side_and_the_interval_from_the_change_s(table):
+def test_both_tracks_and_the_change_are_told_from_the_same_reference(table):
     found = table(four(shifted(0.01), NATIVE_B, shifted(-0.02), NATIVE_B))
     low, high = (100 * of(found)[end] for end in ("ci95_low", "ci95_high"))
     assert told(found) == (
-        "Test accuracy: in matched, keras is 1.00 percentage points higher than torch; in native, torch is 2.00 "
-        "percentage points higher than keras; the defaults alone account for torch being 3.00 percentage points higher "
-        f"[{-high:.2f}, {-low:.2f}]."
+        "Test accuracy: in matched, torch is 1.00 points lower than keras on average; in native, torch is 2.00 points "
+        f"higher than keras on average; the defaults alone account for +3.00 points [{low:+.2f}, {high:+.2f}]."
     )
-    assert low < high < 0
+    assert 0 < low < high
 
 
-def test_a_time_is_told_by_its_slower_side(table):
+def test_a_time_is_told_as_a_ratio_over_the_reference_s(table):
     found = table(four([11.0] * 5, [10.0] * 5, [10.0] * 5, [12.0] * 5), "train_seconds")
     assert told(found, "train_seconds") == (
-        "Training time: in matched, keras is 10.0 % slower than torch; in native, torch is 20.0 % slower than keras; "
-        "the defaults alone account for torch being 32.0 % slower [32.0 %, 32.0 %]."
+        "Training time: in matched, torch takes 9.1 % less time than keras on average; in native, torch takes 20.0 % "
+        "longer than keras on average; the defaults alone account for +32.0 % [+32.0, +32.0]."
     )
+
+
+@pytest.mark.parametrize(("native", "is_open"), [([10.0, 10.4, 9.7, 10.1, 9.8], True), ([12.0] * 5, False)])
+def test_a_change_of_a_time_leaves_its_sign_open_if_its_interval_holds_one(table, native, is_open):
+    found = table(four([10.0] * 5, [10.0] * 5, [10.0] * 5, native), "train_seconds")
+    row = of(found, "train_seconds")
+    assert (row["ci95_low"] < 1 < row["ci95_high"]) == is_open
+    assert ("which leaves its sign open" in row["sentence"]) == is_open
 
 
 def test_equal_sides_are_told_as_such(table):
     found = told(table(four(NATIVE_B, NATIVE_B, NATIVE_A, NATIVE_B)))
-    assert "in matched, keras and torch are equal on average; in native, keras is" in found
+    assert "in matched, keras and torch are equal on average; in native, torch is" in found
     assert "no difference" not in found
 
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from runners import divergence
+from runners.divergence import Trace
 from runners.report import wording
 from runners.report.agreement import agreement_sentences, mcnemar_sentences
 from runners.report.build import assemble, build
@@ -18,6 +21,7 @@ from runners.report.precision import precision_grid
 from runners.report.sections import sections
 from runners.report.wording import agreement_grid
 from runners.report.wrong_winner import wrong_winner_grid
+from runners.spec import Contender, Settings
 from tests.runners.report.conftest import make_stub_study
 
 VOID = {"meta", "img", "br"}
@@ -108,16 +112,21 @@ def test_a_traceback_keeps_its_lines(source):
 
 
 def test_every_verdict_and_notice_is_there(everything, page):
-    assert len(everything.comparisons) == 10
-    for answer in everything.answers:
-        assert f"{answer.short} {answer.told} {answer.change}" in page.text
+    assert len(everything.comparisons) == 8
+    for sentence in everything.comparisons["sentence"]:
+        assert sentence in page.text
     for told in everything.notices:
         assert told in page.text
 
 
 def test_verdicts_come_before_notices_and_those_before_the_rest(everything, page):
-    verdicts = [f"{answer.short} {answer.told}" for answer in everything.answers]
-    parts = [*verdicts, everything.notices[0], "Contents", "The same simplified LeNet-5", "Mean ± standard deviation"]
+    parts = [
+        *everything.comparisons["sentence"],
+        everything.notices[0],
+        "Contents",
+        "The same simplified LeNet-5",
+        "Mean ± standard deviation",
+    ]
     places = [page.text.index(part) for part in parts]
     assert places == sorted(places)
 
@@ -227,8 +236,24 @@ def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
     assert len(rows) == 6
 
 
+def test_page_and_plot_say_by_whose_norm_distances_are_divided(study_folder):
+    folder, one_step = study_folder(seeds=[0]), Settings(limit_train=128)
+    walked = divergence.walks(map(Contender.model_validate, ("keras", "torch")), one_step)
+    sizes = dict(zip((walk.name for walk in walked), (3.0, 3.0, 1.0, 1.0), strict=True))  # the second's is the smaller
+    traces = [
+        Trace(name, {dtype: np.full((1, 4), size) for dtype in divergence.DTYPES}) for name, size in sizes.items()
+    ]
+    found = divergence.divergence(walked, traces)
+    assert found.lines[0].distances == ((3 - 1) / 1,)
+    divergence.write(folder, found)
+    text = Page(render(build(folder))).text
+    assert "the norm of the difference of all weights, divided by the norm of the second training's weights." in text
+    assert "after each step, divided by the norm of the second's." in text
+    assert "larger norm" not in text
+
+
 def test_what_the_defaults_are_worth_is_told_for_each_metric(everything, page):
-    assert len(everything.defaults) == 5
+    assert len(everything.defaults) == 4
     for sentence in everything.defaults["sentence"]:
         assert sentence in page.text
     assert "only one of matched and native" not in page.text

@@ -12,11 +12,12 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from runners.divergence import Divergence, Line
-from runners.report.comparisons import comparisons_table, declared_metrics
+from runners.report.comparisons import comparisons_table
 from runners.report.contrasts import SEEDS_AS_DOTS, forest, paired_runs
 from runners.report.curves import CURVES, QUANTILES, SEED, learning_curves
 from runners.report.divergence import divergence_plot
 from runners.report.gallery import draw_all
+from runners.report.metrics import declared_metrics
 from runners.report.plots import COLOURS, IN_THE_DARK, INK, looks
 from runners.report.scaling import scaling_table
 from runners.report.scaling_plot import scaling_plot
@@ -270,16 +271,43 @@ def test_the_forest_has_every_comparison_in_its_unit_with_its_margin(make_record
     for end in ("difference", "ci95_low", "ci90_high"):
         assert shown.loc["test_accuracy", end] == pytest.approx(100 * told.loc["test_accuracy", end])
         assert shown.loc["train_seconds", end] == pytest.approx(100 * told.loc["train_seconds", end] - 100)
-    units = {axes.get_title(): axes.get_xlabel() for axes in plot.figure.axes}
-    assert len(units) == len(table)
-    assert units["Test accuracy"] == "difference (percentage points)"
-    assert units["Training time"] == "difference (%)"
-    of_accuracy, of_time = (
-        next(axes for axes in plot.figure.axes if axes.get_title() == name).patches[0]
-        for name in ("Test accuracy", "Training time")
-    )
+    panels = {axes.get_title(): axes for axes in plot.figure.axes}
+    assert len(panels) == len(table) == 4
+    for name, unit, pair in (("Test accuracy", "points", "torch - keras"), ("Training time", "%", "torch / keras")):
+        assert panels[name].get_xlabel() == f"difference ({unit})"
+        assert [label.get_text() for label in panels[name].get_yticklabels()] == [pair]
+    dots = [line for line in panels["Training time"].get_lines() if line.get_marker() == "o" and len(line.get_xdata())]
+    assert [dot.get_xdata()[0] for dot in dots] == pytest.approx([100 * told.loc["train_seconds", "difference"] - 100])
+    of_accuracy, of_time = (panels[name].patches[0] for name in ("Test accuracy", "Training time"))
     assert (of_accuracy.get_x(), of_accuracy.get_x() + of_accuracy.get_width()) == pytest.approx((-0.5, 0.5))
     assert (of_time.get_x(), of_time.get_x() + of_time.get_width()) == pytest.approx((100 / 1.05 - 100, 5))
+    assert shown.loc["train_seconds", ["margin_low", "margin_high"]].tolist() == pytest.approx([100 / 1.05 - 100, 5])
+    assert shown.loc["test_accuracy", ["margin_low", "margin_high"]].tolist() == pytest.approx([-0.5, 0.5])
+
+
+def test_the_forest_says_in_words_what_its_numbers_are(make_record, make_plan):
+    seconds = {"keras": 30.0, "torch": 33.03}
+    records = [make_record(name, s, train_seconds=seconds[name] + 0.1 * s) for name in seconds for s in range(5)]
+    plan = make_plan(time_margin=1.25)
+    table = comparisons_table(runs_table(records), plan)
+    alt = forest(table, declared_metrics(plan)).alt
+    row = table.set_index("metric").loc["train_seconds"]
+    middle, low, high = (f"{100 * row[name] - 100:+.1f}" for name in ("difference", "ci95_low", "ci95_high"))
+    told = f"matched, torch / keras: {middle} %, 95 % interval [{low}, {high}], margin [-20, +25]"
+    assert re.findall(r"Training time, (.+?); ", alt) == [told]
+    alone = forest(comparisons_table(runs_table(records[::5]), plan), declared_metrics(plan)).alt
+    assert "torch / keras: +10.1 %, margin" in alone
+
+
+def test_what_reaches_to_infinity_is_not_in_the_forest(make_record, make_plan):
+    seconds = {"keras": (1.0, 1.0), "torch": (1e-150, 1e150)}
+    records = [make_record(name, seed, train_seconds=seconds[name][seed]) for name in seconds for seed in (0, 1)]
+    plan = make_plan()
+    table = comparisons_table(runs_table(records), plan)
+    assert table.set_index("metric").loc["train_seconds", "ci95_high"] == np.inf
+    shown = set(forest(table, declared_metrics(plan)).data["metric"])
+    assert {"test_accuracy", "test_loss"} <= shown
+    assert "train_seconds" not in shown
 
 
 def test_nothing_compared_has_no_forest(make_record, make_plan):
@@ -348,6 +376,24 @@ def test_many_pairs_become_a_histogram_of_all_their_differences(make_record, mak
     assert plot.data["pairs"].sum() == len(seeds)
     assert plot.figure.axes[0].get_xlabel() == "difference within a seed (%)"
     assert "drawn as a histogram" in plot.caption
+    by_seed = runs_table(records).pivot_table(index="seed", columns="contender", values="train_seconds")
+    ratios = 100 * by_seed["torch"] / by_seed["keras"] - 100
+    assert (plot.data["from"].min(), plot.data["to"].max()) == pytest.approx((ratios.min(), ratios.max()))
+    assert legend(plot.figure) == ["torch / keras"]
+
+
+def test_a_histogram_of_accuracies_takes_the_reference_from_the_other(make_record, make_plan):
+    seeds = range(SEEDS_AS_DOTS + 1)
+    given = {"keras": 0.9, "torch": 0.91}
+    records = [
+        make_record(name, s, test_accuracy=given[name] + 0.0001 * s * (name == "torch"))
+        for name in given
+        for s in seeds
+    ]
+    (plot,) = pairs(make_plan(seeds=seeds), records)
+    assert (plot.data["from"].min(), plot.data["to"].max()) == pytest.approx((1.0, 1.4))
+    assert plot.figure.axes[0].get_xlabel() == "difference within a seed (points)"
+    assert legend(plot.figure) == ["torch - keras"]
 
 
 def test_a_distribution_has_every_run_while_they_are_few_and_quantiles_once_they_carry(make_record):

@@ -190,9 +190,9 @@ def test_a_weak_study_says_whose_batches_differ_and_pairs_only_equal_ones(weak_r
     paired = {(row.a, row.b): row.paired for row in matched.itertuples()}
     assert paired == {("torch", "torch:ddp:2"): False, ("torch", "torch#2"): True, ("torch:ddp:2", "torch#2"): False}
     told = matched.set_index(["a", "b"])["sentence"]
-    ending = " (weak scaling: torch had batches of 128 images, torch:ddp:2 of 256)."
-    assert all(told["torch", "torch:ddp:2"].str.endswith(ending))
-    assert not told["torch", "torch#2"].str.contains("weak").any()
+    remark = " Weak scaling: torch had batches of 128 images, torch:ddp:2 of 256."
+    assert all(told["torch", "torch:ddp:2"].str.contains(remark))
+    assert not told["torch", "torch#2"].str.contains("eak scaling").any()
     (notice,) = [notice for notice in weak_report.notices if "another recipe" in notice]
     assert "torch 128 at a learning rate of 0.001, torch:ddp:2 256 at a learning rate of 0.002" in notice
     assert "the parity audit holds all of them to batches of 128" in notice

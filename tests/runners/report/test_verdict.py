@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runners.report.metrics import METRICS, TIME_TO_ACCURACY
 from runners.report.statistics import (
     Comparison,
     paired_comparison,
@@ -13,10 +14,11 @@ from runners.report.statistics import (
     runs_needed,
     welch_comparison,
 )
-from runners.report.verdict import METRICS, TIME_TO_ACCURACY, Metric, Verdict, compare, verdict
+from runners.report.verdict import Verdict, compare, verdict
 
-ACCURACY, LOSS, TRAINING, SPEED, TOTAL = METRICS
-ERROR = Metric("test_error", "Test error", higher_is_better=False, margin=0.005, ratio=False, larger="higher")
+ACCURACY, LOSS, TRAINING, TOTAL = METRICS
+ERROR = replace(ACCURACY, name="test_error", label="Test error", higher_is_better=False)
+SPEED = replace(LOSS, name="speed", label="Speed", higher_is_better=True)
 
 
 def points(difference, half95, half90=None, n=10, margin=0.5):
@@ -25,13 +27,14 @@ def points(difference, half95, half90=None, n=10, margin=0.5):
     return Comparison(n, n, n, m, (m - h95, m + h95), (m - h90, m + h90), None, None, margin / 100, True, None)
 
 
-def ratio(difference, ci95, ci90=None, n=10):
-    return Comparison(n, n, n, difference, ci95, ci90 or ci95, None, None, 1.05, True, None, ratio=True)
+def ratio(difference, ci95, ci90=None, n=10, p=0.001):
+    return Comparison(n, n, n, difference, ci95, ci90 or ci95, p, None, 1.05, True, None, ratio=True)
 
 
-def told(comparison, metric=ACCURACY):
-    found = verdict(comparison, "Keras", "PyTorch", metric)
-    return found.kind, found.sentence
+def told(comparison, metric=ACCURACY, **given):
+    """The verdict on PyTorch, compared with its reference Keras."""
+    found = verdict(comparison, "Keras", "PyTorch", metric, **given)
+    return found.kind, found.short, found.told
 
 
 def test_the_metrics_and_their_margins():
@@ -39,18 +42,17 @@ def test_the_metrics_and_their_margins():
         ("test_accuracy", 0.005, False, True, True),
         ("test_loss", 1.05, True, False, False),
         ("train_seconds", 1.05, True, False, False),
-        ("images_per_second", 1.05, True, True, False),
         ("total_seconds", 1.05, True, False, False),
     ]
 
 
 def test_below_five_seeds_there_is_no_verdict():
-    assert told(points(3.0, 0.1, n=4)) == (
+    assert told(points(-3.0, 0.1, n=4)) == (
         "descriptive",
-        "Test accuracy: descriptive only, no verdict with 4 seeds (5 are needed); "
-        "Keras is 3.00 percentage points higher on average.",
+        "Test accuracy: descriptive only, no verdict with 4 seeds (5 are needed).",
+        "Over 4 pairs of runs, PyTorch is 3.00 points lower than Keras on average.",
     )
-    assert told(points(3.0, 0.1, n=5))[0] == "better"
+    assert told(points(-3.0, 0.1, n=5))[0] == "better"
 
 
 @pytest.mark.parametrize("compare_unpaired", [paired_comparison, welch_comparison])
@@ -58,12 +60,12 @@ def test_no_seed_or_one_is_described_too(compare_unpaired):
     assert told(compare_unpaired([], [], 0.005)) == (
         "descriptive",
         "Test accuracy: descriptive only, no verdict with 0 seeds (5 are needed).",
+        "",
     )
-    assert told(compare_unpaired([0.9], [0.9], 0.005)) == (
-        "descriptive",
-        "Test accuracy: descriptive only, no verdict with 1 seed (5 are needed); "
-        "Keras and PyTorch are equal on average.",
-    )
+    kind, short, difference = told(compare_unpaired([0.9], [0.9], 0.005))
+    assert (kind, short) == ("descriptive", "Test accuracy: descriptive only, no verdict with 1 seed (5 are needed).")
+    runs = {paired_comparison: "1 pair of runs", welch_comparison: "at least 1 run each"}[compare_unpaired]
+    assert difference == f"Over {runs}, Keras and PyTorch are equal on average."
 
 
 def test_the_smaller_side_counts_its_seeds():
@@ -71,78 +73,109 @@ def test_the_smaller_side_counts_its_seeds():
 
 
 def test_better_in_accuracy():
-    sentence = "Test accuracy: {} is better by 0.82 percentage points [0.61, 1.03], beyond the margin of 0.5 {}."
-    assert told(points(0.82, 0.21)) == ("better", sentence.format("Keras", "percentage points"))
-    assert told(points(-0.82, 0.21)) == ("better", sentence.format("PyTorch", "percentage points"))
+    short = "Test accuracy: {} is better, beyond the margin."
+    more = "PyTorch is 0.82 points higher than Keras on average (95 % interval [+0.61, +1.03] points, margin"
+    less = "PyTorch is 0.82 points lower than Keras on average (95 % interval [-1.03, -0.61] points, margin"
+    for found, better, words in ((points(0.82, 0.21), "PyTorch", more), (points(-0.82, 0.21), "Keras", less)):
+        assert told(found) == ("better", short.format(better), f"Over 10 pairs of runs, {words} [-0.5, +0.5] points).")
 
 
-def test_better_in_time_is_the_faster_one():
-    sentence = (
-        "Training time: {0} is better by 22.0 % [18.0 %, 26.0 %], beyond the margin of 5 %: "
-        "{1} is that much slower than {0}."
-    )
+def test_better_in_time_is_the_faster_one_and_the_ratio_is_always_over_the_reference():
+    short = "Training time: {} is better, beyond the margin."
     slower, faster = ratio(1.22, (1.18, 1.26)), ratio(1 / 1.22, (1 / 1.26, 1 / 1.18))
-    assert told(slower, TRAINING) == ("better", sentence.format("PyTorch", "Keras"))
-    assert told(faster, TRAINING) == ("better", sentence.format("Keras", "PyTorch"))
-    assert told(faster, TOTAL)[1].startswith("Total time: Keras is better by 22.0 % [")
+    more = "PyTorch takes 22.0 % longer than Keras on average (95 % interval [+18.0, +26.0] %, margin [-4.762, +5] %)."
+    # 1 / 1.22 is 0.820
+    less = (
+        "PyTorch takes 18.0 % less time than Keras on average (95 % interval [-20.6, -15.3] %, margin [-4.762, +5] %)."
+    )
+    assert told(slower, TRAINING) == ("better", short.format("Keras"), f"Over 10 pairs of runs, {more}")
+    assert told(faster, TRAINING) == ("better", short.format("PyTorch"), f"Over 10 pairs of runs, {less}")
+    assert told(faster, TOTAL)[1] == "Total time: PyTorch is better, beyond the margin."
 
 
 def test_better_where_a_speed_or_an_error_is_compared():
-    assert told(ratio(1.22, (1.18, 1.26)), SPEED)[1] == (
-        "Images per second: Keras is better by 22.0 % [18.0 %, 26.0 %], beyond the margin of 5 %: "
-        "Keras is that much faster than PyTorch."
-    )
-    assert told(points(0.82, 0.21), ERROR)[1] == (
-        "Test error: PyTorch is better by 0.82 percentage points [0.61, 1.03], beyond the margin of 0.5 "
-        "percentage points."
-    )
+    assert told(ratio(1.22, (1.18, 1.26)), SPEED)[1] == "Speed: PyTorch is better, beyond the margin."
+    assert told(points(0.82, 0.21), ERROR)[1] == "Test error: Keras is better, beyond the margin."
 
 
 def test_equivalent_in_accuracy():
-    assert told(points(0.1, 0.45, half90=0.3)) == (
-        "equivalent",  # the 95 % interval reaches beyond the margin, which does not matter
-        "Test accuracy: equivalent within the margin of 0.5 percentage points; "
-        "Keras is 0.10 percentage points higher on average (90 % interval [-0.20, 0.40]).",
+    kind, short, difference = told(points(0.1, 0.45, half90=0.3))
+    assert kind == "equivalent"  # the 95 % interval reaches beyond the margin, which does not matter
+    assert short == "Test accuracy: the same for practical purposes, equivalent within the margin."
+    assert difference.endswith(
+        "PyTorch is 0.10 points higher than Keras on average (90 % interval [-0.20, +0.40] points, "
+        "margin [-0.5, +0.5] points)."
     )
-    assert told(points(-0.1, 0.05, half90=0.04)) == (
-        "equivalent",
-        "Test accuracy: equivalent within the margin of 0.5 percentage points; "
-        "a detectable difference, smaller than the margin; "
-        "PyTorch is 0.10 percentage points higher on average (90 % interval [0.06, 0.14]).",
+    kind, _, difference = told(points(-0.1, 0.05, half90=0.04))
+    assert kind == "equivalent"
+    assert difference.endswith(
+        "PyTorch is 0.10 points lower than Keras on average (90 % interval [-0.14, -0.06] points, "
+        "margin [-0.5, +0.5] points). The difference is detectable, but smaller than the margin."
     )
-    assert "detectable" not in told(points(0.2, 0.21, half90=0.19))[1]  # by the 95 % interval, not the 90 % one
-    assert told(points(0.0, 0.2))[1] == (
-        "Test accuracy: equivalent within the margin of 0.5 percentage points; "
-        "Keras and PyTorch are equal on average (90 % interval [-0.16, 0.16])."
-    )
+    assert "detectable" not in told(points(0.2, 0.21, half90=0.19))[2]  # by the 95 % interval, not the 90 % one
+    assert "Keras and PyTorch are equal on average (90 % interval [-0.16, +0.16] points" in told(points(0.0, 0.2))[2]
 
 
 def test_equivalent_in_time():
-    assert told(ratio(1.01, (0.98, 1.041), (0.985, 1.036)), TRAINING) == (
-        "equivalent",
-        "Training time: equivalent within the margin of 5 %; "
-        "Keras is 1.0 % slower on average (90 % interval [-1.5 %, 3.6 %]).",
-    )
+    kind, _, difference = told(ratio(1.01, (0.98, 1.041), (0.985, 1.036)), TRAINING)
+    assert kind == "equivalent"
+    assert "PyTorch takes 1.0 % longer than Keras on average (90 % interval [-1.5, +3.6] %" in difference
 
 
 def test_different():
-    assert told(points(0.6, 0.3)) == (
-        "different",
-        "Test accuracy: different; its size against the margin is unresolved; "
-        "Keras is 0.60 percentage points higher on average [0.30, 0.90], with a margin of 0.5 percentage points.",
-    )
-    assert told(ratio(1 / 1.06, (1 / 1.09, 1 / 1.03)), TRAINING) == (
-        "different",
-        "Training time: different; its size against the margin is unresolved; "
-        "PyTorch is 6.0 % slower on average [3.0 %, 9.0 %], with a margin of 5 %.",
-    )
+    kind, short, difference = told(points(0.6, 0.3))
+    assert (kind, short) == ("different", "Test accuracy: different; its size against the margin is unresolved.")
+    assert "PyTorch is 0.60 points higher than Keras on average (95 % interval [+0.30, +0.90] points" in difference
+    kind, short, difference = told(ratio(1.06, (1.03, 1.09)), TRAINING)
+    assert (kind, short) == ("different", "Training time: different; its size against the margin is unresolved.")
+    assert "PyTorch takes 6.0 % longer than Keras on average (95 % interval [+3.0, +9.0] %" in difference
 
 
-def test_a_loss_is_told_in_per_cent_of_itself():
-    assert told(ratio(1.22, (1.18, 1.26)), LOSS)[1] == (
-        "Test loss: PyTorch is better by 22.0 % [18.0 %, 26.0 %], beyond the margin of 5 %: "
-        "Keras is that much higher than PyTorch."
+def test_a_loss_is_told_in_per_cent_of_the_reference_s():
+    _, short, difference = told(ratio(1.22, (1.18, 1.26)), LOSS)
+    assert short == "Test loss: Keras is better, beyond the margin."
+    assert "PyTorch is 22.0 % higher than Keras on average (95 % interval [+18.0, +26.0] %" in difference
+
+
+def test_unpaired_runs_are_not_told_as_pairs():
+    assert told(replace(points(0.6, 0.3), paired=False))[2].startswith("Over at least 10 runs each, PyTorch is 0.60")
+
+
+BEYOND, BY_SOME, WITHIN = ratio(1.22, (1.18, 1.26)), ratio(1.06, (1.03, 1.09)), ratio(1.02, (1.01, 1.03))
+
+
+@pytest.mark.parametrize("p", [0.05, 0.2, None])
+def test_a_secondary_metric_differs_only_if_its_corrected_p_says_so_too(p):
+    for found, kind in ((BEYOND, "better"), (BY_SOME, "different"), (WITHIN, "equivalent")):
+        assert told(replace(found, p_difference=0.0499), TRAINING, tested=3)[0] == kind
+    for found in (BEYOND, BY_SOME):
+        kind, short, difference = told(replace(found, p_difference=p), TRAINING, tested=3)
+        assert (kind, short) == (
+            "inconclusive",
+            "Training time may differ: not settled after correcting for 3 metrics.",
+        )
+        assert " % longer than Keras on average (95 % interval [+" in difference
+    kind, _, difference = told(replace(WITHIN, p_difference=p), TRAINING, tested=3)
+    assert (kind, "detectable" in difference) == ("equivalent", False)
+    assert "detectable" in told(WITHIN, TRAINING, tested=3)[2]
+
+
+def test_the_primary_metric_goes_by_its_interval_alone():
+    for found, kind in ((points(0.82, 0.21), "better"), (points(0.6, 0.3), "different")):
+        assert told(replace(found, p_difference=0.9), tested=3)[0] == kind
+
+
+def test_what_is_not_settled_after_the_correction_says_how_many_seeds_would_settle_it():
+    shape = np.array([-1.0, 1.0, -0.5, 0.5, 0.0])
+    logs = 0.03 + shape / shape.std(ddof=1) * 0.03 / 3.2 * math.sqrt(5)  # t = 3.2: p = 0.033, of three tests 0.099
+    found = ratio_comparison(np.exp(logs), np.ones(5), 1.05, paired=True)
+    judged = verdict(replace(found, p_difference=3 * found.p_difference), "Keras", "PyTorch", LOSS, tested=3)
+    # 5 (3.961 / 3.2)^2 = 7.7 runs, where 3.961 is t at 1 - 0.05/6; for equivalence 5 (2.132 s / (0.0488 - 0.03))^2
+    assert (
+        judged.would_change == "At least 3 more seeds to show a difference. At least 1 more seed to show equivalence."
     )
+    alone = verdict(replace(found, p_difference=None), "Keras", "PyTorch", LOSS)
+    assert alone.would_change.startswith("At least 0 more seeds to show a difference.")
 
 
 @pytest.mark.parametrize(
@@ -150,13 +183,17 @@ def test_a_loss_is_told_in_per_cent_of_itself():
     [
         (points(3.0, 0.1, n=3), "At least 2 more seeds for a verdict."),
         (points(3.0, 0.1, n=4), "At least 1 more seed for a verdict."),
-        (points(-0.82, 0.21), "This holds for any margin below 0.61 percentage points."),
-        (points(0.1, 0.45, half90=0.3), "This holds for any margin above 0.40 percentage points."),
+        (points(-0.82, 0.21), "This holds for any margin below 0.61 points."),
+        (points(0.1, 0.45, half90=0.3), "This holds for any margin above 0.40 points."),
         # 10 (0.3/0.1)^2 = 90, less 10; 10 (0.3/0.1)^2, less 10, for the 90 % interval
-        (points(0.6, 0.301), "At least 81 more seeds to show that it is beyond the margin."),
-        (points(-0.4, 0.301, half90=0.299), "At least 80 more seeds to show that it is within the margin."),
-        (points(0.5, 0.3), "It lies at the margin itself, where no number of seeds settles its size."),
-        (points(0.2, 0.6, half90=0.5), ""),  # the sentence has it
+        (points(0.6, 0.301), "At least 81 more seeds to show that the difference is beyond the margin."),
+        (points(-0.4, 0.301, half90=0.299), "At least 80 more seeds to show that the difference is within the margin."),
+        (points(0.5, 0.3), "The difference lies at the margin itself, where no number of seeds settles its size."),
+        # 10 (0.6/0.2)^2 = 90, less 10; 10 (0.5/0.3)^2 = 27.8, less 10
+        (
+            points(0.2, 0.6, half90=0.5),
+            "At least 80 more seeds to show a difference. At least 18 more seeds to show equivalence.",
+        ),
     ],
 )
 def test_what_would_change_a_verdict_is_said(comparison, change):
@@ -174,8 +211,8 @@ def test_a_margin_just_within_what_would_change_the_verdict_leaves_it():
 @pytest.mark.parametrize(
     ("comparison", "metric", "change"),
     [  # to the nearest digit it would be 0.62, 0.40, 18.3 % and 3.5 %, each a claim of more than is shown
-        (points(0.8263, 0.21), ACCURACY, "any margin below 0.61 percentage points."),
-        (points(0.1042, 0.45, half90=0.3), ACCURACY, "any margin above 0.41 percentage points."),
+        (points(0.8263, 0.21), ACCURACY, "any margin below 0.61 points."),
+        (points(0.1042, 0.45, half90=0.3), ACCURACY, "any margin above 0.41 points."),
         (ratio(1.22, (1.1826, 1.26)), TRAINING, "any margin below 18.2 %."),
         (ratio(1.01, (0.98, 1.041), (0.985, 1.0352)), TRAINING, "any margin above 3.6 %."),
     ],
@@ -189,48 +226,50 @@ def test_repetitions_of_one_draw_carry_no_verdict_however_many_they_are(comparis
     found = verdict(comparison, "Keras", "PyTorch", ACCURACY, one_draw=True)
     assert found == Verdict(
         "descriptive",
-        f"Test accuracy: descriptive only, no verdict where all runs repeat one draw ({comparison.n} runs each); "
-        f"Keras is {100 * comparison.difference:.2f} percentage points higher on average.",
+        f"Test accuracy: descriptive only, no verdict where all runs repeat one draw ({comparison.n} runs each).",
+        f"Over {comparison.n} pairs of runs, PyTorch is {100 * comparison.difference:.2f} points higher than Keras on "
+        "average.",
         "Runs of several draws would give one: --vary all, and another --out.",
     )
     nothing = verdict(paired_comparison([], [], 0.005), "Keras", "PyTorch", ACCURACY, one_draw=True)
-    assert nothing.sentence.endswith("no verdict where all runs repeat one draw (0 runs each).")
+    assert nothing.short.endswith("no verdict where all runs repeat one draw (0 runs each).")
+    assert nothing.told == ""
 
 
 def test_runs_that_never_reached_the_target_leave_no_verdict():
     lower = "A target that every run reaches would give one: a lower --target-accuracy, or more --epochs."
-    fast, nothing = ratio(1.22, (1.18, 1.26)), ratio_comparison([], [], 1.05, paired=True)
-    opening = (
+    slow, nothing = ratio(1.22, (1.18, 1.26)), ratio_comparison([], [], 1.05, paired=True)
+    short = (
         "Time to accuracy: descriptive only, no verdict where runs never reached it: 1 run of Keras and 0 runs of "
+        "PyTorch."
     )
-    among = "PyTorch; among those that did, Keras is 22.0 % slower on average."
-    assert verdict(fast, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)) == Verdict("descriptive", opening + among, lower)
-    assert verdict(nothing, "Keras", "PyTorch", TIME_TO_ACCURACY, (1, 0)).sentence == f"{opening}PyTorch."
-    assert told(fast, TIME_TO_ACCURACY)[0] == verdict(fast, "K", "P", TIME_TO_ACCURACY, (0, 0)).kind == "better"
+    among = "Of those that did: Over 10 pairs of runs, PyTorch takes 22.0 % longer than Keras on average."
+    missed = {"unreached": (1, 0)}
+    assert verdict(slow, "Keras", "PyTorch", TIME_TO_ACCURACY, **missed) == Verdict("descriptive", short, among, lower)
+    assert told(nothing, TIME_TO_ACCURACY, **missed) == ("descriptive", short, "")
+    assert told(slow, TIME_TO_ACCURACY)[0] == told(slow, TIME_TO_ACCURACY, unreached=(0, 0))[0] == "better"
 
 
 def test_inconclusive_prints_both_numbers_of_runs():
-    # 10 (0.6/0.2)^2 = 90, less 10; 10 (0.5/0.3)^2 = 27.8, less 10
-    assert told(points(0.2, 0.6, half90=0.5)) == (
-        "inconclusive",
-        "Test accuracy: inconclusive; at least 80 more seeds to show a difference, at least 18 to show equivalence; "
-        "Keras is 0.20 percentage points higher on average [-0.40, 0.80], with a margin of 0.5 percentage points.",
-    )
+    kind, short, difference = told(points(0.2, 0.6, half90=0.5))
+    assert (kind, short) == ("inconclusive", "Test accuracy: inconclusive, not settled by these runs.")
+    assert "PyTorch is 0.20 points higher than Keras on average (95 % interval [-0.40, +0.80] points" in difference
     # 10 (0.905/0.01)^2 = 81902.5
-    assert "at least 81,893 more seeds to show a difference" in told(points(0.01, 0.905))[1]
+    change = verdict(points(0.01, 0.905), "Keras", "PyTorch", ACCURACY).would_change
+    assert change.startswith("At least 81,893 more seeds to show a difference.")
 
 
 def test_inconclusive_where_no_number_of_runs_would_do():
-    level = told(points(0.0, 0.7, half90=0.6))  # 10 (0.6/0.5)^2 = 14.4
-    assert level[1] == (
-        "Test accuracy: inconclusive; at least 5 more seeds to show equivalence, no number to show a difference; "
-        "Keras and PyTorch are equal on average [-0.70, 0.70], with a margin of 0.5 percentage points."
+    level = verdict(points(0.0, 0.7, half90=0.6), "Keras", "PyTorch", ACCURACY)  # 10 (0.6/0.5)^2 = 14.4
+    assert level.would_change == (
+        "As the means are, no number of seeds would show a difference. At least 5 more seeds to show equivalence."
     )
-    beyond = told(points(0.75, 0.77))  # 10 (0.77/0.75)^2 = 10.5
-    assert beyond[1].startswith(
-        "Test accuracy: inconclusive; at least 1 more seed to show a difference, no number to show equivalence; "
+    assert "Keras and PyTorch are equal on average (95 % interval [-0.70, +0.70] points" in level.told
+    beyond = verdict(points(0.75, 0.77), "Keras", "PyTorch", ACCURACY)  # 10 (0.77/0.75)^2 = 10.5
+    assert beyond.would_change == (
+        "At least 1 more seed to show a difference. As the means are, no number of seeds would show equivalence."
     )
-    assert (level[0], beyond[0]) == ("inconclusive", "inconclusive")
+    assert (level.kind, beyond.kind) == ("inconclusive", "inconclusive")
 
 
 @pytest.mark.parametrize(
@@ -272,9 +311,9 @@ def test_the_margin_of_a_ratio_is_the_same_for_either_side(ci95, kind):
     assert told(ratio(math.sqrt(math.prod(ci95)), ci95), TRAINING)[0] == kind
 
 
-def test_no_sentence_shows_a_negative_zero():
-    assert told(points(0.1, 0.103, half90=0.103))[1].endswith("[0.00, 0.20]).")
-    assert "[0.0 %, 2.0 %]" in told(ratio(1.01, (0.9999, 1.02)), TRAINING)[1]
+def test_no_sentence_shows_a_sign_of_what_is_zero():
+    assert "[0.00, +0.20]" in told(points(0.1, 0.103, half90=0.103))[2]
+    assert "[0.0, +2.0]" in told(ratio(1.01, (0.9999, 1.02)), TRAINING)[2]
 
 
 def test_a_metric_and_its_comparison_must_agree():
@@ -299,14 +338,13 @@ def test_compare_takes_the_metric_s_comparison_and_margin(paired):
 )
 def test_any_runs_get_the_same_verdict_from_either_side_and_never_no_difference(pairs, metric, paired):
     a, b = np.array(pairs, float).T / 10_000
-    there, back = compare(metric, a, b, paired=paired), compare(metric, b, a, paired=paired)
+    there, back = compare(metric, b, a, paired=paired), compare(metric, a, b, paired=paired)
     found, turned = verdict(there, "Keras", "PyTorch", metric), verdict(back, "PyTorch", "Keras", metric)
-    assert found.kind == turned.kind
-    if there.difference not in (0, 1):
-        assert found.sentence == turned.sentence
-    assert "no difference" not in found.sentence.lower()
-    assert "nan" not in found.sentence
-    assert "None" not in found.sentence
+    assert (found.kind, found.short, found.would_change) == (turned.kind, turned.short, turned.would_change)
+    sentences = " ".join((found.short, found.told, found.would_change))
+    assert "no difference" not in sentences.lower()
+    assert "nan" not in sentences
+    assert "None" not in sentences
     assert (found.kind == "descriptive") == (len(pairs) < 5)
     if found.kind == "inconclusive":
         needed = runs_needed(there)

@@ -275,6 +275,21 @@ def test_runs_needed_is_the_formula():
     assert ratios == found
 
 
+@pytest.mark.parametrize("tests", [1, 3, 4])
+def test_a_difference_that_is_one_of_several_tests_takes_more_runs_to_show(tests):
+    paired = paired_comparison(SLEEP_1, SLEEP_2, margin=3.0)  # R's t are 4.062128 and 1.860813
+    welch = welch_comparison(SLEEP_1, SLEEP_2, margin=3.0)
+    assert (paired.df, welch.df) == (9, pytest.approx(17.776474, abs=1e-6))
+    for found, statistic, df in ((paired, 4.062128, 9), (welch, 1.860813, 17.776474)):
+        needed = runs_needed(found, tests)
+        total = 10 * (t.ppf(1 - 0.025 / tests, df) / statistic) ** 2
+        assert needed.difference == max(math.ceil(total) - 10, 0)
+        assert needed.equivalence == runs_needed(found).equivalence
+    assert runs_needed(welch, 3).difference > runs_needed(welch).difference > 0
+    without_spread = paired_comparison([2.0] * 3, [1.0] * 3, 0.5)
+    assert (without_spread.df, runs_needed(without_spread, tests).difference) == (None, 0)
+
+
 @pytest.mark.parametrize(
     ("difference", "half95", "half90", "needed"),
     [
