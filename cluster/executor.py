@@ -18,18 +18,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from cluster.inline import MAX_ATTEMPTS, perform, perform_or_raise
 from cluster.isolation import Environments, RuntimeEnv, shared
-from cluster.line import Attempt, Line, Reservation
-from cluster.need import Need, in_train, need_of
+from cluster.queue import Attempt, Line, Reservation
+from cluster.resources import Need, in_train, need_of
 from cluster.session import first_line, in_vain_since
 from cluster.train_job import fit, is_first, seconds_waited
 from lenet.data import FashionMnist
-from lenet.errors import ProcessDied
-from runners import process
-from runners.events import Event, Report, Retried, Started, Work
-from runners.record import RunResult
-from runners.registry import process_environment
-from runners.run import failure, process_began_at
-from runners.spec import RunSpec
+from runners.core import process
+from runners.core.errors import ProcessDied
+from runners.core.events import Event, Report, Retried, Started, Work
+from runners.core.frameworks import process_environment
+from runners.core.record import RunResult
+from runners.core.run import failure, process_began_at
+from runners.core.spec import RunSpec
 
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0  # that what could no longer be placed waits for a node; autoscaling clusters are given more

@@ -15,9 +15,9 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.need import Need
-from lenet.errors import BadInput
-from runners.environment import PROJECT, code_sha256, installed_versions
+from cluster.resources import Need
+from runners.core.environment import PROJECT, code_sha256, installed_versions
+from runners.core.errors import BadInput
 
 CONSTRAINTS = PROJECT / "constraints.txt"
 SETUP_SECONDS = 3600  # that an installation may take: CUDA's wheels are gigabytes

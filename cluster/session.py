@@ -34,12 +34,12 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, and not in 
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError, RayError, RpcError
 
-from cluster.need import Need
-from lenet.errors import BadInput, ClusterLost
-from runners.environment import PROJECT, cores
-from runners.process import without_own_settings
-from runners.quiet import native_stderr_hidden
-from runners.scratch import LAST_WORDS, scratch
+from cluster.resources import Need
+from runners.core.environment import PROJECT, cores
+from runners.core.errors import BadInput, ClusterLost
+from runners.core.process import without_own_settings
+from runners.core.quiet import native_stderr_hidden
+from runners.core.scratch import LAST_WORDS, scratch
 
 DEFAULT_PORT = 6379  # of `ray start --head`
 CONNECT_TIMEOUT_SECONDS = 5

@@ -7,9 +7,9 @@ from typing import Any
 import ray
 from ray.util.placement_group import get_current_placement_group, placement_group_table
 
-from cluster.need import Need
-from lenet.errors import ProcessDied
-from runners.scratch import scratch
+from cluster.resources import Need
+from runners.core.errors import ProcessDied
+from runners.core.scratch import scratch
 
 WAIT_SECONDS = 30 * 24 * 3600  # for the resources of a job, which others may hold: as patient as Ray is with tasks
 ENVIRONMENT = {

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet.architecture import CLASS_NAMES, IMAGE_SIDE
-from lenet.errors import BadInput
+from lenet.network import CLASS_NAMES, IMAGE_SIDE
+from runners.core.errors import BadInput
 
 SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",

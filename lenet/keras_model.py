@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from lenet.architecture import IMAGE_SIDE, Weights, check_weights, parameter_shapes
+from lenet.network import IMAGE_SIDE, Weights, check_weights, parameter_shapes
 
 
 def build_model() -> keras.Sequential:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lenet.architecture import FLATTEN_SHAPE, Weights, check_weights
+from lenet.network import FLATTEN_SHAPE, Weights, check_weights
 
 
 class LeNet5(nn.Module):

@@ -18,27 +18,28 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cluster.audit import CallEach, hold_audit
 from cluster.executor import PATIENCE_SECONDS, call_each, execute
 from cluster.isolation import Environments, isolated, shared, versions_on_nodes
-from cluster.need import need_of
+from cluster.parity import CallEach, hold_audit
+from cluster.resources import need_of
 from cluster.session import nodes, preflight, session, slots, wait_for_room
 from lenet.data import FashionMnist, load
-from lenet.errors import NotMatched
-from runners import audit, environment, store
-from runners.attempts import Attempts
-from runners.environment import Software
-from runners.events import Event
-from runners.progress import Progress
-from runners.record import RunRecord, RunResult
+from runners.core import environment, store
+from runners.core.attempts import Attempts
+from runners.core.environment import Software
+from runners.core.errors import NotMatched
+from runners.core.events import Event
+from runners.core.record import RunRecord, RunResult
+from runners.core.run import run_of_study
+from runners.core.spec import Adam, RunSpec
+from runners.core.study import Plan, Study, continued, to_do
+from runners.parity import checks
 from runners.report.audit import summary
 from runners.report.build import build
 from runners.report.document import to_json
 from runners.report.screen import show
-from runners.run import run_of_study
-from runners.spec import Adam, RunSpec
-from runners.study import Plan, Study, continued, to_do
-from scripts import cli
+from scripts import options
+from scripts.progress import Progress
 
 TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
 Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
@@ -60,7 +61,7 @@ WaitForNodes = Annotated[
     float,
     typer.Option(
         min=0,
-        max=cli.WEEK_SECONDS,
+        max=options.WEEK_SECONDS,
         metavar="SECONDS",
         help="how long an autoscaling cluster has to make room for a run, at most a week",
     ),
@@ -83,47 +84,47 @@ class Permissions:
 
 
 def compare(
-    contenders: cli.Contenders = None,
+    contenders: options.Contenders = None,
     track: TrackNames = "matched",
     seeds: Seeds = "5",
     vary: Varying = "all",
-    epochs: cli.Epochs = 13,
-    batch_size: cli.BatchSize = 128,
+    epochs: options.Epochs = 13,
+    batch_size: options.BatchSize = 128,
     scaling: Scaling = "strong",
     lr_rule: LrRule = "none",
     out: Out = Path("results/default"),
-    address: cli.Address = "auto",
-    device: cli.Device = "auto",
-    threads: cli.Threads = 1,
-    limit_train: cli.LimitTrain = 60_000,
-    learning_rate: cli.LearningRate = 1e-3,
-    early_stopping: cli.EarlyStopping = None,
-    reduce_lr: cli.ReduceLr = None,
+    address: options.Address = "auto",
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
+    limit_train: options.LimitTrain = 60_000,
+    learning_rate: options.LearningRate = 1e-3,
+    early_stopping: options.EarlyStopping = None,
+    reduce_lr: options.ReduceLr = None,
     target_accuracy: TargetAccuracy = None,
-    checkpoint: cli.Checkpoint = True,
-    deterministic: cli.Deterministic = False,
+    checkpoint: options.Checkpoint = True,
+    deterministic: options.Deterministic = False,
     retry_failed: RetryFailed = False,
     allow_unmatched: AllowUnmatched = False,
     wait_for_nodes: WaitForNodes = 0,
-    as_json: cli.AsJson = False,
-    fail_if_different: cli.FailIfDifferent = False,
-    isolate: cli.Isolate = None,
-    data_dir: cli.DataDir = None,
+    as_json: options.AsJson = False,
+    fail_if_different: options.FailIfDifferent = False,
+    isolate: options.Isolate = None,
+    data_dir: options.DataDir = None,
 ) -> None:
     """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
 
     Exits 0 when all runs ended well, 1 when some failed (or, if so asked, contenders differ), 2 on bad input, 130 when
     interrupted.
     """
-    with cli.exit_codes():
-        wanted_device = cli.device(device)
+    with options.exit_codes():
+        wanted_device = options.device(device)
         plan = Plan(
-            contenders=cli.contenders(contenders),
-            tracks=cli.tracks(track),
-            seeds=cli.seeds(seeds),
-            vary=cli.vary(vary),
-            scaling=cli.scaling(scaling),
-            lr_rule=cli.lr_rule(lr_rule),
+            contenders=options.contenders(contenders),
+            tracks=options.tracks(track),
+            seeds=options.seeds(seeds),
+            vary=options.vary(vary),
+            scaling=options.scaling(scaling),
+            lr_rule=options.lr_rule(lr_rule),
             epochs=epochs,
             batch_size=batch_size,
             optimizer=Adam(learning_rate=learning_rate),
@@ -136,8 +137,8 @@ def compare(
             deterministic=deterministic,
         )
         store.prepare(out)
-        console = cli.console_beside(as_json)
-        with cli.holding(out, console):
+        console = options.console_beside(as_json)
+        with options.holding(out, console):
             data = load(data_dir)
             permissions = Permissions(retry_failed, allow_unmatched, wait_for_nodes, isolate)
             do_missing_runs(out, plan, wanted_device, address, data, console, permissions)
@@ -146,8 +147,8 @@ def compare(
         if as_json:
             print(to_json(report))
     if fail_if_different and report.differs:
-        raise SystemExit(cli.DIFFERENT)
-    raise SystemExit(cli.RUNS_FAILED if report.unsuccessful else 0)
+        raise SystemExit(options.DIFFERENT)
+    raise SystemExit(options.RUNS_FAILED if report.unsuccessful else 0)
 
 
 def do_missing_runs(
@@ -201,12 +202,12 @@ def audit_once(
 
     Raises NotMatched if they fail, unless the study may go on unmatched.
     """
-    known, plan = audit.read(out), study.plan
+    known, plan = checks.read(out), study.plan
     if len(plan.contenders) < 2 or (known and not known.failed and known.is_of(study)):
         return
-    console.print(cli.audit_begins(plan.contenders, "quick"), markup=False)
+    console.print(options.audit_begins(plan.contenders, "quick"), markup=False)
     done = hold_audit(plan.contenders, plan, "quick", data, call_each, Software(study.code_sha256, study.versions))
-    audit.write(out, done)
+    checks.write(out, done)
     if done.failed and not may.go_on_unmatched:
         raise NotMatched(f"{summary(done)}; mend that, or repeat with --allow-unmatched to compare them unpaired")
     console.print(summary(done), markup=False)
@@ -265,4 +266,4 @@ def new_study(plan: Plan, data: FashionMnist, versions: dict[str, str]) -> Study
 
 
 if __name__ == "__main__":
-    cli.run_app(compare)
+    options.run_app(compare)

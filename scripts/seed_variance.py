@@ -17,8 +17,12 @@ import typer
 from rich.console import Console
 
 from lenet.data import FashionMnist, load
-from lenet.errors import BadInput
-from runners import audit, pilot, store
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.spec import VARIES, Vary
+from runners.core.study import Plan
+from runners.parity import checks
+from runners.report import pilot
 from runners.report.build import build
 from runners.report.gallery import draw_variance
 from runners.report.precision import beyond_images_sentences, precision_sentences
@@ -27,9 +31,7 @@ from runners.report.tables import runs_table, write
 from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import SOURCES
 from runners.report.wrong_winner import wrong_winner_sentences, wrong_winner_table
-from runners.spec import VARIES, Vary
-from runners.study import Plan
-from scripts import cli
+from scripts import options
 
 Run = Annotated[
     str | None,
@@ -47,10 +49,10 @@ def seed_variance(
     ] = None,
     run: Run = None,
     seeds: Annotated[str, typer.Option(help="with --run, those of each study, as scripts/compare.py has them")] = "10",
-    epochs: cli.Epochs = 13,
-    limit_train: cli.LimitTrain = 60_000,
-    threads: cli.Threads = 1,
-    device: cli.Device = "auto",
+    epochs: options.Epochs = 13,
+    limit_train: options.LimitTrain = 60_000,
+    threads: options.Threads = 1,
+    device: options.Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="where tables and plots go [default: the first of RESULTS; with --run results/variance]"),
@@ -63,8 +65,8 @@ def seed_variance(
             "runs that are there; takes one folder",
         ),
     ] = None,
-    address: cli.Address = "auto",
-    data_dir: cli.DataDir = None,
+    address: options.Address = "auto",
+    data_dir: options.DataDir = None,
 ) -> None:
     """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
 
@@ -72,7 +74,7 @@ def seed_variance(
     to be done: with --run all of them, with --until-half-width some more. Besides the tables variance and wrong_winner
     it draws both plots of the first.
     """
-    with cli.exit_codes():
+    with options.exit_codes():
         if bool(results) == bool(run):
             raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
         if until_half_width is not None:
@@ -80,18 +82,18 @@ def seed_variance(
         folders = [*(results or [])]
         if until_half_width is not None and len(folders) != 1:
             raise BadInput(f"--until-half-width takes one folder, not {len(folders) or '--run'}")
-        console = cli.stdout_console()
+        console = options.stdout_console()
         if run:
             out = out or Path("results/variance")
             plan = Plan(
-                contenders=cli.contenders(run.split(",")),
+                contenders=options.contenders(run.split(",")),
                 tracks=("matched",),
-                seeds=cli.seeds(seeds),
+                seeds=options.seeds(seeds),
                 epochs=epochs,
                 limit_train=limit_train,
                 threads=threads,
             )
-            folders = do_studies(out, plan, cli.device(device), address, load(data_dir), console)
+            folders = do_studies(out, plan, options.device(device), address, load(data_dir), console)
         if until_half_width is not None:
             extend(folders[0], until_half_width, address, load(data_dir), console)
         sources = report(folders, out or folders[0], data_dir, console)
@@ -105,7 +107,7 @@ def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: C
     sources = with_labels(found, data_dir, console)
     store.prepare(out)
     variance, wrong_winner = variance_table(sources), wrong_winner_table(sources)
-    with cli.holding(out, console):
+    with options.holding(out, console):
         write(variance, out / "tables", "variance")
         write(wrong_winner, out / "tables", "wrong_winner")
         drawn = draw_variance(variance, out)
@@ -127,9 +129,9 @@ def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMn
     for vary, folder in folders.items():
         store.prepare(folder)
         console.print(f"[{SOURCES[vary]}] {folder}", markup=False, highlight=False)
-        with cli.holding(folder, console):
-            if (known := audit.read(folders["all"])) and not audit.read(folder):
-                audit.write(folder, known)
+        with options.holding(folder, console):
+            if (known := checks.read(folders["all"])) and not checks.read(folder):
+                checks.write(folder, known)
             complete(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
     return list(folders.values())
 
@@ -138,7 +140,7 @@ def extend(folder: Path, half_width: float, address: str, data: FashionMnist, co
     """Do the runs that the folder's pilot decides on, or what is missing of them."""
     study = store.existing_study(folder)
     plan = study.plan
-    with cli.holding(folder, console):
+    with options.holding(folder, console):
         records, _ = store.read_records(folder, study)
         decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
@@ -187,4 +189,4 @@ def with_labels(sources: Mapping[Vary, Source], data_dir: Path | None, console: 
 
 
 if __name__ == "__main__":
-    cli.run_app(seed_variance)
+    options.run_app(seed_variance)

@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 
 from cluster.session import GOES_ON
-from runners import store
-from runners.study import run_specs
+from runners.core import store
+from runners.core.study import run_specs
 from tests.scripts.processes import environment, wait_until_gone
 from tests.storm_study import PLAN
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runners.core.spec import Contender
+from runners.core.study import Plan, global_batch_size
 from runners.report.statistics import Comparison, Improvement, holm, noether_pairs, probability_of_improvement
 from runners.report.verdict import DIFFERENT, METRICS, NOT_AFTER_HOLM, TIME_TO_ACCURACY, Metric, compare, verdict
 from runners.report.wording import HELD_FIXED
-from runners.spec import Contender
-from runners.study import Plan, global_batch_size
 
 COLUMNS = [
     "metric",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runners.core.spec import Contender
 from runners.report.verdict import METRICS, TIME_TO_ACCURACY
-from runners.spec import Contender
 
 _METRICS = {metric.name: metric for metric in (*METRICS, TIME_TO_ACCURACY)}
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runners.core.study import Plan
 from runners.report.comparisons import batch_sizes, declared_metrics, pairs_by_seed, sides, unreached
 from runners.report.statistics import DifferenceChange, difference_change
 from runners.report.verdict import METRICS, SEEDS_FOR_A_VERDICT, Metric, amount, bracketed, counted
-from runners.study import Plan
 
 NUMBERS = ["matched", "native", "only_defaults", "ci95_low", "ci95_high"]
 COLUMNS = ["metric", "a", "b", *NUMBERS, "n_matched", "n_native", "sentence"]

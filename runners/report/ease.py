@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runners.registry import FRAMEWORKS
+from runners.core.frameworks import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
 MODULES = {package for framework in FRAMEWORKS.values() for package in framework.packages}
@@ -51,7 +51,7 @@ class EaseRow:
     counted: str
 
 
-KERAS, TORCH = "runners/keras_runner.py", "runners/torch_runner.py"
+KERAS, TORCH = "runners/keras/runner.py", "runners/torch/runner.py"
 PARTS: dict[str, dict[str, tuple[Part, ...]]] = {
     "data handling": {
         "keras": (Part(KERAS, ("native_data",)),),
@@ -68,7 +68,7 @@ PARTS: dict[str, dict[str, tuple[Part, ...]]] = {
         # TimedCheckpoint only puts Keras's own on the clock, so its first line is all that a user needs of it.
         "keras": (Part(KERAS, ("callbacks",)), Part(KERAS, ("TimedCheckpoint",), using=("ModelCheckpoint",))),
         "torch": (
-            Part("runners/torch_callbacks.py", ("improves", "ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau")),
+            Part("runners/torch/callbacks.py", ("improves", "ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau")),
             Part(TORCH, ("train",), using=("checkpoint", "reduce_lr", "early_stopping")),
         ),
     },

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from lenet.data import TEST_IMAGES
+from runners.core.study import Plan
 from runners.report.comparisons import declared_metrics, sides
 from runners.report.statistics import Comparison, Interval, runs_needed, sampling_error
 from runners.report.verdict import NOT_AFTER_HOLM, Kind, Metric, amount, compare, counted
 from runners.report.wording import HELD_FIXED, labelled_sentences
-from runners.study import Plan
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from runners.core.text import printable
 from runners.report.page import title, verdicts
 from runners.report.sections import Section, Table, sections
-from runners.text import printable
 
 if TYPE_CHECKING:
     from runners.report.build import Report

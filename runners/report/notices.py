@@ -6,15 +6,15 @@ from math import isfinite
 from pathlib import Path
 
 from lenet.data import TRAIN_IMAGES
-from runners.audit import Audit
-from runners.record import RunRecord
+from runners.core.record import RunRecord
+from runners.core.spec import RunSpec
+from runners.core.store import Unreadable
+from runners.core.study import Plan, run_specs, settings_of, to_do
+from runners.parity.checks import Audit
 from runners.report.comparisons import are_matched
 from runners.report.statistics import outliers
 from runners.report.tables import seconds_to_accuracy
 from runners.report.wording import HELD_FIXED, SOURCES, from_the_root
-from runners.spec import RunSpec
-from runners.store import Unreadable
-from runners.study import Plan, run_specs, settings_of, to_do
 
 NAMED = 10  # run ids in one notice
 LIBRARIES = {"cuda": "CUDA", "cudnn": "cuDNN"}

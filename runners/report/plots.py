@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from runners.registry import FRAMEWORKS
-from runners.spec import Contender
-from runners.store import write_atomically
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.spec import Contender
+from runners.core.store import write_atomically
 
 # Okabe and Ito (2008): told apart with every kind of colour vision, and in grey.
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")

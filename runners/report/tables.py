@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from lenet.data import TEST_IMAGES
-from runners.record import Clock, RunRecord
+from runners.core.record import Clock, RunRecord
+from runners.core.store import write_atomically
 from runners.report.statistics import mean_interval, sampling_error
 from runners.report.wording import MEANS
-from runners.store import write_atomically
 
 RUN_COLUMNS = [
     "run_id",

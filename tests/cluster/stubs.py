@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from lenet.data import FashionMnist
-from runners.events import Work
-from runners.record import Clock, EpochRow, RunRecord, RunResult
-from runners.spec import RunSpec
+from runners.core.events import Work
+from runners.core.record import Clock, EpochRow, RunRecord, RunResult
+from runners.core.spec import RunSpec
 
 NO_DATA = FashionMnist(*(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8)) * 2, sha256="0" * 64)
 

@@ -10,9 +10,9 @@ from ray.cluster_utils import Cluster
 from cluster.executor import call_each, execute
 from cluster.session import session
 from lenet.data import FashionMnist
-from lenet.errors import ClusterLost
-from runners.events import Event
-from runners.spec import RunSpec
+from runners.core.errors import ClusterLost
+from runners.core.events import Event
+from runners.core.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, stub
 
 LOST = (

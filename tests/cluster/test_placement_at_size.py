@@ -17,8 +17,8 @@ from ray.remote_function import RemoteFunction
 
 from cluster import executor
 from lenet.data import FashionMnist
-from runners.record import Clock, EpochRow, RunRecord, RunResult
-from runners.spec import RunSpec
+from runners.core.record import Clock, EpochRow, RunRecord, RunResult
+from runners.core.spec import RunSpec
 from tests.cluster.stubs import NO_DATA, row
 
 NODES, GPUS = 8, 8

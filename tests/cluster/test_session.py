@@ -22,7 +22,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayError
 
-from cluster.need import Need
+from cluster.resources import Need
 from cluster.session import (
     ENDED,
     LAST_WORDS,
@@ -37,8 +37,8 @@ from cluster.session import (
     wait_for_room,
 )
 from lenet.data import cache_folder
-from lenet.errors import BadInput, ClusterLost
-from runners import environment
+from runners.core import environment
+from runners.core.errors import BadInput, ClusterLost
 from tests.ray_heads import address_left_in, kill_tree, ray_head, wait_for
 from tests.scripts.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from lenet.data import cache_folder, load
-from runners.record import RunRecord
+from runners.core.record import RunRecord
 from tests.lab.hosts import Host, Lab, hosts, what_is_missing
 from tests.scripts.processes import run_script
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lenet.architecture import LAYERS, PARAMETER_COUNT, parameter_shapes
 from lenet.data import scale
-from lenet.draws import initial_weights, weights_sha256
+from lenet.network import LAYERS, PARAMETER_COUNT, parameter_shapes
+from runners.core.draws import initial_weights, weights_sha256
 
 
 class InKeras:

@@ -1,8 +1,8 @@
 import pytest
 
 from lenet import data
-from runners import registry
-from runners.spec import RunSpec
+from runners.core import frameworks
+from runners.core.spec import RunSpec
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def fashion_mnist():
 @pytest.fixture(scope="session")
 def keras_runner():
     """Set up as for a matched run on one thread; TensorFlow takes these settings only once in a process."""
-    runner = registry.load_runner("keras", "matched")
+    runner = frameworks.load_runner("keras", "matched")
     runner.configure(RunSpec(contender="keras"))
     return runner
 
@@ -21,7 +21,7 @@ def keras_runner():
 @pytest.fixture
 def torch_runner():
     """Set up as for a matched run on one thread; flushed denormals would disturb Hypothesis elsewhere."""
-    runner = registry.load_runner("torch", "matched")
+    runner = frameworks.load_runner("torch", "matched")
     import torch
 
     threads = torch.get_num_threads()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODEL = {"keras": "lenet/keras_model.py", "torch": "lenet/torch_model.py"}
-RUNNER = {"keras": "runners/keras_runner.py", "torch": "runners/torch_runner.py"}
-OPTIMIZERS = "runners/torch_optimizers.py"
+RUNNER = {"keras": "runners/keras/runner.py", "torch": "runners/torch/runner.py"}
+OPTIMIZERS = "runners/torch/optimizers.py"
 TORCH_FEED = "((images[picked], labels[picked]) for picked in map(ddp.share, order.split(spec.batch_size)))"
 TORCH_DENSE2 = "x = torch.relu(self.dense2(x))"
 KERAS_OPTIMIZER = "OPTIMIZERS[spec.optimizer.name](**spec.optimizer.model_dump())"
@@ -63,7 +63,7 @@ FAULTS = (
     ),
     in_torch(
         "another initialiser",
-        "lenet/draws.py",
+        "runners/core/draws.py",
         ("sqrt(6 / sum(layer.fans))", "sqrt(6 / layer.fans[0])"),
         check="initial weights",
         says="SHA-256",
@@ -121,14 +121,14 @@ FAULTS = (
     ),
     in_torch(
         "another shuffle",
-        "lenet/draws.py",
+        "runners/core/draws.py",
         (".permutation(images)", ".permutation(images)[::-1]"),
         check="batch order",
         says="batch 1 is not the one drawn",
     ),
     in_torch(
         "the order of one epoch reused",
-        "lenet/draws.py",
+        "runners/core/draws.py",
         ("spawn_key=(_ORDER, epoch)", "spawn_key=(_ORDER, 0)"),
         check="batch order",
         says="batch 3 is not the one drawn",

@@ -24,9 +24,9 @@ from unittest import mock
 import numpy as np
 
 from lenet import data
-from runners.clock import Stopwatch
-from runners.registry import load_runner
-from runners.spec import Contender, RunSpec
+from runners.core.clock import Stopwatch
+from runners.core.frameworks import load_runner
+from runners.core.spec import Contender, RunSpec
 
 
 def same_weight(losses: Any, _size: Any) -> Any:
@@ -72,7 +72,7 @@ BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
 
 def noting(seen: list[np.ndarray]) -> Callable[..., Any]:
     """Loop.logits that notes the images which each replica trains on, as they are in the data: uint8 (n, 28, 28)."""
-    from runners.keras_distribute import Loop
+    from runners.keras.replicas import Loop
 
     plain = Loop.logits
 
@@ -93,7 +93,7 @@ def broken(name: str) -> Iterator[None]:
     with ExitStack() as stack:
         if name != "none":
             where, wrong = BREAKS[name]
-            stack.enter_context(mock.patch(f"runners.keras_distribute.{where}", wrong))
+            stack.enter_context(mock.patch(f"runners.keras.replicas.{where}", wrong))
         yield
 
 
@@ -102,7 +102,7 @@ def noted(seen: list[np.ndarray], spec: RunSpec) -> Iterator[None]:
     """Of a native run; in the others it is seen in the weights."""
     with ExitStack() as stack:
         if spec.track == "native":
-            stack.enter_context(mock.patch("runners.keras_distribute.Loop.logits", noting(seen)))
+            stack.enter_context(mock.patch("runners.keras.replicas.Loop.logits", noting(seen)))
         yield
 
 

@@ -27,10 +27,10 @@ from torch import nn
 
 from lenet import data
 from lenet.torch_model import LeNet5
-from runners import torch_ddp
-from runners.clock import Stopwatch
-from runners.registry import load_runner
-from runners.spec import RunSpec
+from runners.core.clock import Stopwatch
+from runners.core.frameworks import load_runner
+from runners.core.spec import RunSpec
+from runners.torch import replicas as torch_ddp
 
 
 def strided_for_images(whole: Any) -> Any:

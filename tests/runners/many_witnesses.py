@@ -23,8 +23,8 @@ def testify_of(framework: str, level: str, project: Path) -> None:
     os.chdir(project)
     sys.path.insert(0, str(project))
     from lenet import data
-    from runners.spec import Settings
-    from runners.witness import Task, testify
+    from runners.core.spec import Settings
+    from runners.parity.evidence import Task, testify
 
     assert Path(data.__file__).is_relative_to(project)
     try:
@@ -42,7 +42,7 @@ def forked(framework: str, level: str, project: Path) -> None:
 
 
 def main(framework: str, level: str, projects: list[Path]) -> None:
-    from runners.registry import process_environment
+    from runners.core.frameworks import process_environment
 
     os.environ.update(process_environment(framework, "matched"))
     for name in LOADED[framework]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from lenet import data
-from runners.registry import FRAMEWORKS
-from runners.run import failure, run
-from runners.spec import RunSpec
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.run import failure, run
+from runners.core.spec import RunSpec
 
 
 def main(folder: Path, test_images: int, specs: list[str]) -> None:

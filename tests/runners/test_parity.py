@@ -7,10 +7,10 @@ differently, after which the paths part by themselves.
 import numpy as np
 import pytest
 
-from lenet.architecture import parameter_shapes
 from lenet.data import scale
-from lenet.draws import batch_orders, initial_weights, weights_sha256
-from runners.spec import RunSpec
+from lenet.network import parameter_shapes
+from runners.core.draws import batch_orders, initial_weights, weights_sha256
+from runners.core.spec import RunSpec
 
 # float32 resolves a weight near 0.1 to 7e-9, which is 7e-6 of an Adam step of 0.001; and where a gradient comes near
 # Adam's epsilon, its rounding is not divided away. Which kernels a processor gets moves it: 5e-6 to 2e-5 were seen.

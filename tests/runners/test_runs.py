@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from lenet.data import scale
-from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
-from lenet.errors import BadInput
-from runners.record import RunRecord
-from runners.registry import FRAMEWORKS
-from runners.run import failure
-from runners.spec import VARIES, Adam, RunSpec
-from runners.study import Plan, run_specs
+from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.record import RunRecord
+from runners.core.run import failure
+from runners.core.spec import VARIES, Adam, RunSpec
+from runners.core.study import Plan, run_specs
 
 SMALL = {"limit_train": 1_280, "epochs": 2}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from scripts import cli
+from scripts import options
 
-SCRIPTS = Path(cli.__file__).parent
+SCRIPTS = Path(options.__file__).parent
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "2" * 64}  # of all Rays that these tests start
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from cluster import isolation, session
 from cluster.isolation import shared
-from runners.spec import RunSpec
-from runners.study import Plan
+from runners.core.spec import RunSpec
+from runners.core.study import Plan
 from scripts import audit, compare
 from tests.cluster.stubs import NO_DATA
 

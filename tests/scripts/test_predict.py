@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet.errors import BadInput
-from runners import store
-from runners.registry import FRAMEWORKS
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
 from scripts.predict import in_eight_bits, predict, read_image
 from tests.runners.report.conftest import make_stub_study
 from tests.scripts.processes import run_script

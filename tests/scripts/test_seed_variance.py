@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from runners import store
+from runners.core import store
 from tests.scripts.processes import run_script
 
 TINY = ("--limit-train", 640, "--epochs", 1)

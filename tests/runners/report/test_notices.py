@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from runners.core.spec import RunSpec
+from runners.core.store import Unreadable
+from runners.core.study import run_specs
 from runners.report.notices import notices
-from runners.spec import RunSpec
-from runners.store import Unreadable
-from runners.study import run_specs
 
 
 @pytest.fixture
