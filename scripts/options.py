@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from lenet.data import DataError
 from runners.core import store
 from runners.core.errors import BadInput, ClusterLost, NotMatched
 from runners.core.spec import (
@@ -126,7 +127,7 @@ def exit_codes() -> Iterator[None]:
     """Turn bad input into one sentence and exit 2, Ctrl-C into exit 130."""
     try:
         yield
-    except BadInput as error:
+    except (BadInput, DataError) as error:
         _leave(str(error), BAD_INPUT)
     except typer.TyperException as error:  # which by itself it shows below a block on usage
         _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)

@@ -16,10 +16,12 @@ from PIL import Image, ImageOps
 
 from lenet.data import scale
 from lenet.network import CLASS_NAMES, IMAGE_SIDE
-from runners.core import frameworks, store
+from runners.core import store
 from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
 from runners.core.quiet import native_stderr_hidden
 from runners.core.record import RunRecord
+from runners.core.runner import load_inspector
 from scripts import options
 
 FORMATS = ("PNG", "JPEG")
@@ -39,10 +41,10 @@ def predict(
         for framework, record in best_runs(results).items():
             checkpoint = store.checkpoint_path(results, record.run_id, framework)
             with native_stderr_hidden():
-                (probabilities,) = frameworks.load_runner(framework).predict(checkpoint, pixels)
+                (probabilities,) = load_inspector(framework).predict(checkpoint, pixels)
             best = np.argsort(probabilities)[::-1][:top]
             seen = ", ".join(f"{CLASS_NAMES[index]} {probabilities[index]:.1%}" for index in best)
-            print(f"{frameworks.FRAMEWORKS[framework].label:<8} {seen}  ({record.run_id})")
+            print(f"{FRAMEWORKS[framework].label:<8} {seen}  ({record.run_id})")
 
 
 def read_image(path: Path) -> np.ndarray:

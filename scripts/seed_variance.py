@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from lenet.data import FashionMnist, load
+from lenet.data import DataError, FashionMnist, load
 from runners.core import store
 from runners.core.errors import BadInput
 from runners.core.spec import VARIES, Vary
@@ -182,7 +182,7 @@ def with_labels(sources: Mapping[Vary, Source], data_dir: Path | None, console: 
         return sources
     try:
         labels = load(data_dir).test_labels
-    except BadInput as error:
+    except DataError as error:
         console.print(f"note: without labels, none can be told from the choice of test images: {error}", markup=False)
         return sources
     return {vary: replace(source, labels=labels) for vary, source in sources.items()}

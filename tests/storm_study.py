@@ -18,7 +18,7 @@ from runners.core.record import Clock, EpochRow, RunRecord, RunResult
 from runners.core.spec import RunSpec
 from runners.core.study import Plan
 from scripts import compare, options
-from tests.cluster.stubs import NO_DATA, row
+from tests.helpers.stubs import NO_DATA, row
 
 PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)  # type: ignore[arg-type]
 SECONDS_PER_EPOCH = 0.2

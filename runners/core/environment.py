@@ -17,9 +17,10 @@ import psutil
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.process import settings_left
-from runners.core.record import Environment, Machine, Outcome
+from runners.core.record import Environment, Machine
+from runners.core.runner import Outcome
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 COMMON_PACKAGES = ("numpy", "ray")
 
 
@@ -135,12 +136,18 @@ def git_commit() -> str | None:
     return answer.stdout.strip() or None
 
 
+def hashed_sources() -> list[Path]:
+    """The sources that decide what a run computes: the network's folder, runners/core, and a folder a framework."""
+    folders = [PROJECT / "lenet", *(PROJECT / "runners" / name for name in ("core", *FRAMEWORKS))]
+    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
 @cache
 def code_sha256() -> str:
-    """SHA-256 over the sources that decide what a run computes: lenet/ and runners/, the report left out."""
+    """SHA-256 over the sources that decide what a run computes, each with its path in the project."""
     digest = hashlib.sha256()
-    for path in sorted([*PROJECT.glob("lenet/*.py"), *PROJECT.glob("runners/*.py")]):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in hashed_sources():
+        digest.update(f"{path.relative_to(PROJECT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from lenet.network import Weights
 from runners.core.errors import BadInput
 from runners.core.spec import Frozen, RunSpec
 
@@ -101,44 +100,6 @@ class Environment(Machine):
     data_sha256: Sha256
     load_before: Finite  # one-minute load average
     load_after: Finite
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a runner hands back: the rows, final predictions uint8 (10000,), and what it saw of its framework."""
-
-    epochs: tuple[EpochRow, ...]
-    predictions: np.ndarray
-    init_sha256: str
-    order_sha256: str | None  # None where the framework draws its own order
-    steps: int  # that the optimiser took
-    versions: dict[str, str]
-    flags: dict[str, Flag]
-    gpu_model: str | None = None
-    nodes: tuple[str, ...] = ()  # of all replicas, by rank, where the run has several processes
-    communication_share: float | None = None  # as in the record
-
-
-# Gradients for a first Adam step from zero, in float64: one as small as epsilon shows where epsilon is added, one far
-# larger what the bias corrections are rounded to.
-ADAM_PROBES = (1e-7, 1.0)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a framework's side of a track consists of, read from its live objects before any step."""
-
-    weights: Weights
-    settings: dict[str, Flag]
-    adam_moves: tuple[float, ...]  # from zero, in the first step, for each of ADAM_PROBES
-
-
-@dataclass(frozen=True)
-class Look:
-    """A matched run before its first step, in neutral layout, for the parity audit."""
-
-    block_outputs: dict[str, np.ndarray]  # by layer: what it hands on after activation and pooling; logits last
-    fed: tuple[tuple[np.ndarray, np.ndarray], ...]  # images (n, 28, 28, 1) and labels (n,) of each batch it will see
 
 
 class RunRecord(Frozen):

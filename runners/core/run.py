@@ -10,11 +10,13 @@ from math import ceil
 import psutil
 
 from lenet.data import FashionMnist
-from runners.core import environment, frameworks
+from runners.core import environment
 from runners.core.clock import Stopwatch
 from runners.core.environment import Software
+from runners.core.frameworks import FRAMEWORKS
 from runners.core.memory import keep_freed_memory
-from runners.core.record import Clock, Environment, EpochRow, Outcome, RunRecord, RunResult, Status
+from runners.core.record import Clock, Environment, EpochRow, RunRecord, RunResult, Status
+from runners.core.runner import Outcome, load_runner
 from runners.core.scratch import scratch
 from runners.core.spec import RunSpec
 
@@ -35,11 +37,11 @@ def run(
     framework = spec.contender.framework
     keeps_freed_memory = spec.track == "matched" and keep_freed_memory()
     with scratch() as folder:
-        runner = frameworks.load_runner(framework, spec.track, spec.contender.strategy)
+        runner = load_runner(framework, spec.track, spec.contender.strategy)
         stopwatch.lap("import")
         outcome = runner.train(spec, data.first(spec.limit_train), stopwatch, on_epoch, folder)
         stopwatch.lap("other")
-        best = folder / frameworks.FRAMEWORKS[framework].checkpoint
+        best = folder / FRAMEWORKS[framework].checkpoint
         checkpoint = best.read_bytes() if best.exists() else None
     outcome = replace(outcome, flags={**outcome.flags, "keeps_freed_memory": keeps_freed_memory})
     seen = environment.describe(outcome, data.sha256, load_before)

@@ -9,21 +9,21 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter  # what fit makes of arrays
 from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
 from tensorflow.python.util._pywrap_util_port import IsMklEnabled  # nor has this: whether oneDNN is in use
 
 from lenet.data import FashionMnist, scale
-from lenet.keras_model import block_outputs, build_model, get_weights, set_weights
+from lenet.keras_model import build_model
 from lenet.network import Weights
-from runners.core import weights_file
 from runners.core.clock import Stopwatch
 from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
-from runners.core.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
+from runners.core.record import EpochRow, Flag
+from runners.core.runner import Outcome
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
+from runners.keras.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["keras"].checkpoint
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
@@ -75,20 +75,6 @@ def train(
         nodes=distribute.nodes(strategy),
         **what_is_in_force(spec, model),
     )
-
-
-def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
-    """A matched run before its first step, for the parity audit."""
-    strategy = configure(spec)
-    with strategy.scope():
-        model = build(spec)
-    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-    feed = matched_data(spec, data, orders)
-    if spec.contender.strategy != "single":
-        fed = distribute.fed(strategy, feed["x"], spec.epochs * feed["steps_per_epoch"])
-    else:
-        fed = list(feed["x"].as_numpy_iterator())
-    return Look(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
 
 
 def configure(spec: RunSpec) -> tf.distribute.Strategy:
@@ -308,49 +294,3 @@ def process_settings() -> dict[str, Flag]:
         "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
         "deterministic": is_op_determinism_enabled(),
     }
-
-
-def choices(spec: RunSpec, data: FashionMnist) -> Choices:
-    """What `build` and the feed choose, read from the live objects, for the table of defaults."""
-    model = build(spec)
-    optimizer: Any = model.optimizer
-    feeding: dict[str, Flag] = {}
-    if spec.track == "native":
-        feed = native_data(spec, data)
-        if spec.contender.strategy != "single":
-            feeding |= distribute.native_choices(spec, feed)
-        else:
-            adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
-            feeding["shuffling"] = f"fit(shuffle={feed['shuffle']})"
-            feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
-    moves = []
-    for gradient in ADAM_PROBES:
-        probe = keras.Variable(0.0, dtype="float64")
-        type(optimizer).from_config(optimizer.get_config()).apply([keras.ops.array(gradient, "float64")], [probe])
-        moves.append(float(probe.numpy()))
-    return Choices(
-        get_weights(model),
-        {
-            "optimiser": type(optimizer).__name__,
-            "learning rate": float(optimizer.learning_rate),
-            "beta 1": optimizer.beta_1,
-            "beta 2": optimizer.beta_2,
-            "epsilon": optimizer.epsilon,
-            "weight decay": optimizer.weight_decay or 0.0,
-            "loss reduction": model.loss.reduction,
-            "jit compile": is_compiled(spec, model),
-            **feeding,
-        },
-        tuple(moves),
-    )
-
-
-def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
-
-    model = build_model()
-    with weights_file.refused_in_a_sentence(checkpoint, "Keras"):
-        weights_file.check_hdf5(checkpoint)
-        model.load_weights(checkpoint)
-        weights_file.check_finite(get_weights(model))
-    return keras.ops.convert_to_numpy(keras.ops.softmax(model(images)))

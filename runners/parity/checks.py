@@ -238,7 +238,7 @@ EXACT: tuple[tuple[str, Callable[[Task, Witness, FashionMnist], list[str]], str]
     (
         "initial weights",
         _wrong_weights,
-        "build in runners/*/runner.py, set_weights in lenet/*_model.py, runners/core/draws.py",
+        "build in runners/*/runner.py, set_weights in runners/*/weights.py, runners/core/draws.py",
     ),
     ("batch order", _wrong_order, "matched_data and batch_orders in runners/*/runner.py, runners/core/draws.py"),
 )

@@ -5,8 +5,8 @@ from math import sqrt
 import numpy as np
 
 from lenet.data import FashionMnist
-from runners.core.frameworks import Runner
-from runners.core.record import ADAM_PROBES, Choices, Flag
+from runners.core.record import Flag
+from runners.core.runner import ADAM_PROBES, Choices, Inspector, Runner
 from runners.core.spec import Frozen, RunSpec
 
 Facts = dict[str, str]
@@ -24,13 +24,15 @@ class Defaults(Frozen):
     matched: Facts
 
 
-def defaults(runner: Runner, spec: RunSpec, data: FashionMnist, before: dict[str, Flag]) -> Defaults:
+def defaults(
+    runner: Runner, inspector: Inspector, spec: RunSpec, data: FashionMnist, before: dict[str, Flag]
+) -> Defaults:
     """Both tracks' choices after `spec`'s process has been configured; `before` are its settings before that."""
     native = spec.model_copy(update={"track": "native"})
     return Defaults(
         contender=str(spec.contender),
-        native=_facts(runner.choices(native, data), before),
-        matched=_facts(runner.choices(spec, data), runner.process_settings()),
+        native=_facts(inspector.choices(native, data), before),
+        matched=_facts(inspector.choices(spec, data), runner.process_settings()),
     )
 
 

@@ -18,9 +18,10 @@ from lenet.data import FashionMnist
 from lenet.network import Weights
 from runners.core.clock import Stopwatch
 from runners.core.errors import BadInput
-from runners.core.frameworks import FRAMEWORKS, load_runner
+from runners.core.frameworks import FRAMEWORKS
 from runners.core.memory import keep_freed_memory
 from runners.core.record import Distance
+from runners.core.runner import load_runner
 from runners.core.scratch import scratch
 from runners.core.spec import Contender, Frozen, RunSpec, Settings
 from runners.core.store import read_kept, write_atomically

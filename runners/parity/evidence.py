@@ -13,9 +13,8 @@ from lenet.network import Weights
 from runners.core import environment
 from runners.core.clock import Stopwatch
 from runners.core.draws import initial_weights
-from runners.core.frameworks import Runner, load_runner
 from runners.core.memory import keep_freed_memory
-from runners.core.record import Outcome
+from runners.core.runner import Inspector, Outcome, Runner, load_inspector, load_runner
 from runners.core.scratch import scratch
 from runners.core.spec import Contender, Frozen, RunSpec, Settings, Sgd
 from runners.parity.defaults import Defaults, defaults
@@ -76,22 +75,23 @@ class Witness:
 def testify(task: Task, data: FashionMnist) -> Witness:
     """Look at a contender's matched run here, in this process, which must be fresh."""
     keep_freed_memory()
-    runner = load_runner(task.contender.framework, "matched", task.contender.strategy)
+    framework, strategy = task.contender.framework, task.contender.strategy
+    runner, inspector = load_runner(framework, "matched", strategy), load_inspector(framework, "matched", strategy)
     name, machine = str(task.contender), environment.cpu_model()
     before = runner.process_settings()
     try:
-        looked = runner.look(
+        looked = inspector.look(
             task.spec(epochs=FEED_EPOCHS, limit_train=task.fed_images),
             data.first(task.fed_images),
             data.test_images[:LOOKED_AT],
         )
     except ValueError as error:
         return Witness(name, machine, problem=str(error))
-    chosen = defaults(runner, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
+    chosen = defaults(runner, inspector, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
     at_rest = _at_rest(runner, task, data, "float64")
     shown = {
         "forward float32": looked.block_outputs,
-        "forward float64": _block_outputs(runner, task, data),
+        "forward float64": _block_outputs(inspector, task, data),
         "loss float64": _loss(at_rest),
         "evaluation float64": _evaluation(at_rest),
         **_in_float32(runner, task, data),
@@ -109,9 +109,9 @@ def testify(task: Task, data: FashionMnist) -> Witness:
     )
 
 
-def _block_outputs(runner: Runner, task: Task, data: FashionMnist) -> Arrays:
+def _block_outputs(inspector: Inspector, task: Task, data: FashionMnist) -> Arrays:
     spec = task.spec(dtype="float64", limit_train=task.fed_images)
-    return runner.look(spec, data.first(task.fed_images), data.test_images[:LOOKED_AT]).block_outputs
+    return inspector.look(spec, data.first(task.fed_images), data.test_images[:LOOKED_AT]).block_outputs
 
 
 def _at_rest(runner: Runner, task: Task, data: FashionMnist, dtype: str) -> Outcome:

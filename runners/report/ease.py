@@ -73,8 +73,8 @@ PARTS: dict[str, dict[str, tuple[Part, ...]]] = {
         ),
     },
     "difficulty": {  # beside all of the above
-        "keras": (Part("lenet/keras_model.py", ("build_model",)), Part(KERAS, ("predict",))),
-        "torch": (Part("lenet/torch_model.py", ("LeNet5",)), Part(TORCH, ("predict",))),
+        "keras": (Part("lenet/keras_model.py", ("build_model",)), Part("runners/keras/inspect.py", ("predict",))),
+        "torch": (Part("lenet/torch_model.py", ("LeNet5",)), Part("runners/torch/inspect.py", ("predict",))),
     },
 }
 
@@ -131,7 +131,7 @@ def _row(aspect: str, subject: str, read: Read) -> EaseRow:
 
 
 def _flexibility(read: Read) -> EaseRow:
-    paths = {name: framework.runner.replace(".", "/") + ".py" for name, framework in FRAMEWORKS.items()}
+    paths = {name: f"runners/{name}/runner.py" for name in FRAMEWORKS}
     cells = {name: f"{_number(step_statements(read(path)), 'own statement')} per batch" for name, path in paths.items()}
     where = f"the innermost loop that uses {' or '.join(GRADIENTS)}, if there is one, in {' and '.join(paths.values())}"
     return EaseRow("flexibility", cells, f"Statements of the training step that are there to edit: {where}.")

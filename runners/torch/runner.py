@@ -12,17 +12,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from lenet.data import FashionMnist, scale
 from lenet.network import Weights
-from lenet.torch_model import LeNet5, block_outputs, get_weights, set_weights
-from runners.core import weights_file
+from lenet.torch_model import LeNet5
 from runners.core.clock import Stopwatch
 from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
-from runners.core.record import ADAM_PROBES, Choices, EpochRow, Flag, Look, Outcome
+from runners.core.record import EpochRow, Flag
+from runners.core.runner import Outcome
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from runners.torch.optimizers import matched_optimizer
+from runners.torch.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["torch"].checkpoint
 
@@ -110,21 +111,6 @@ def train(
         nodes=ddp.nodes(),
         communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),
         **what_is_in_force(device, trained),
-    )
-
-
-def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
-    """A matched run before its first step, for the parity audit."""
-    device = configure(spec)
-    model, _, _ = build(spec, device)
-    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-    fed = (batch for batches in matched_data(spec, data, orders) for batch in batches)
-    scaled, _ = tensors(spec, images, np.zeros(0))
-    return Look(
-        block_outputs(model, scaled.to(device)),
-        tuple(
-            (ddp.gathered(images.permute(0, 2, 3, 1).numpy()), ddp.gathered(labels.numpy())) for images, labels in fed
-        ),
     )
 
 
@@ -304,49 +290,3 @@ def process_settings() -> dict[str, Flag]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
-
-
-def choices(spec: RunSpec, data: FashionMnist) -> Choices:
-    """What `build` and the feed choose, read from the live objects, for the table of defaults."""
-    model, optimizer, loss_function = build(spec, torch.device("cpu"))
-    settings = dict(optimizer.param_groups[0])
-    feeding: dict[str, Flag] = {}
-    if spec.track == "native":
-        loader: Any = next(native_data(spec, data))
-        feeding["shuffling"] = type(loader.sampler).__name__
-        feeding["short last batch"] = "dropped" if loader.drop_last else "kept"
-    moves = []
-    for gradient in ADAM_PROBES:
-        _, probing, _ = build(spec, torch.device("cpu"))
-        probe = nn.Parameter(torch.zeros((), dtype=torch.float64))
-        probe.grad = torch.tensor(gradient, dtype=torch.float64)
-        probing.add_param_group({"params": [probe]})  # the others have no gradient, and stay
-        probing.step()
-        moves.append(probe.item())
-    return Choices(
-        get_weights(model),
-        {
-            "optimiser": type(optimizer).__name__,
-            "learning rate": settings["lr"],
-            "beta 1": settings["betas"][0],
-            "beta 2": settings["betas"][1],
-            "epsilon": settings["eps"],
-            "weight decay": settings["weight_decay"],
-            "loss reduction": str(getattr(loss_function, "reduction", None)),
-            "jit compile": is_compiled(model),
-            **feeding,
-        },
-        tuple(moves),
-    )
-
-
-@torch.no_grad()
-def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
-
-    model = LeNet5()
-    with weights_file.refused_in_a_sentence(checkpoint, "PyTorch"):
-        weights_file.check_zip(checkpoint)
-        model.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu"))
-        weights_file.check_finite(get_weights(model))
-    return torch.softmax(model(torch.from_numpy(images).permute(0, 3, 1, 2)), dim=1).numpy()

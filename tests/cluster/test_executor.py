@@ -21,8 +21,8 @@ from runners.core.errors import ProcessDied
 from runners.core.events import EpochDone, Event, Retried, Started
 from runners.core.record import EpochRow, RunResult
 from runners.core.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, dies_at_first, intervals, pid_and, raises_or_dies, stub
-from tests.ray_heads import wait_for
+from tests.helpers.rays import wait_for
+from tests.helpers.stubs import NO_DATA, dies_at_first, intervals, pid_and, raises_or_dies, stub
 
 CPUS, GPUS = 2, 2
 

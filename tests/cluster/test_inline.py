@@ -12,9 +12,9 @@ from runners.core import environment
 from runners.core.errors import ProcessDied
 from runners.core.events import EpochDone, Event, Started
 from runners.core.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, dies_at_first, pid_and, raises_or_dies, stub, tells_its_pid_and_sleeps
-from tests.ray_heads import wait_for
-from tests.scripts.processes import wait_until_gone
+from tests.helpers.processes import wait_until_gone
+from tests.helpers.rays import wait_for
+from tests.helpers.stubs import NO_DATA, dies_at_first, pid_and, raises_or_dies, stub, tells_its_pid_and_sleeps
 
 SPECS = [RunSpec(contender=name, epochs=2) for name in ("keras", "torch")]
 

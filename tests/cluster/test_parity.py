@@ -10,7 +10,7 @@ from lenet.data import FashionMnist
 from runners.core.environment import Software
 from runners.core.errors import BadInput, ClusterLost, ProcessDied
 from runners.core.spec import Contender, RunSpec, Settings
-from tests.cluster.stubs import NO_DATA
+from tests.helpers.stubs import NO_DATA
 
 NAMED = [Contender.model_validate(name) for name in ("keras", "torch")]
 DEATH = (ProcessDied("exit code -9"), ClusterLost, r"died \(exit code -9\)")

@@ -39,8 +39,8 @@ from cluster.session import (
 from lenet.data import cache_folder
 from runners.core import environment
 from runners.core.errors import BadInput, ClusterLost
-from tests.ray_heads import address_left_in, kill_tree, ray_head, wait_for
-from tests.scripts.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
+from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
+from tests.helpers.rays import address_left_in, kill_tree, ray_head, wait_for
 
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
 ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)

@@ -23,8 +23,8 @@ from runners.core.events import EpochDone, Event, Retried, Started
 from runners.core.record import EpochRow, RunRecord, RunResult
 from runners.core.run import failure, run
 from runners.core.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, row
-from tests.ray_heads import wait_for
+from tests.helpers.rays import wait_for
+from tests.helpers.stubs import NO_DATA, row
 
 CPUS = 2
 ALL_STOP_WITHIN_SECONDS = 60

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from runners.parity import checks
-from tests.runners.faults import FAULTS
-from tests.scripts.processes import SCRIPTS, environment, run_script
+from tests.helpers.faults import FAULTS
+from tests.helpers.processes import SCRIPTS, environment, run_script
 
 PROJECT = SCRIPTS.parent
 SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)

@@ -14,8 +14,8 @@ from PIL import Image
 from lenet.data import SHA256, cache_folder, load
 from lenet.network import CLASS_NAMES
 from runners.parity import checks
-from tests.ray_heads import wait_for
-from tests.scripts.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone, workers_of
+from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone, workers_of
+from tests.helpers.rays import wait_for
 
 SIZE = ("--limit-train", 1280, "--epochs", 2)
 SMALL = (*SIZE, "--address", "local")

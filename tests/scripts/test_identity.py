@@ -10,7 +10,7 @@ import pytest
 
 from runners.core.environment import PROJECT, code_sha256
 from runners.core.record import RunRecord
-from tests.scripts.processes import command, environment, run_script
+from tests.helpers.processes import command, environment, run_script
 
 
 @pytest.fixture(scope="module")

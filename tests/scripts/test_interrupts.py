@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.scripts.processes import command, environment, finish, read_until, start_script, wait_until_gone
+from tests.helpers.processes import command, environment, finish, read_until, start_script, wait_until_gone
 
 SENTENCE = "error: interrupted; what is recorded stays, and the same command goes on from there\n"
 LOSES_ONE = """

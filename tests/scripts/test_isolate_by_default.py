@@ -14,7 +14,7 @@ from cluster.isolation import shared
 from runners.core.spec import RunSpec
 from runners.core.study import Plan
 from scripts import audit, compare
-from tests.cluster.stubs import NO_DATA
+from tests.helpers.stubs import NO_DATA
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,8 +10,8 @@ from runners.core import store
 from runners.core.errors import BadInput, ClusterLost
 from scripts import options
 from scripts.start import INTERRUPTION
+from tests.helpers.processes import run_script
 from tests.runners.report.conftest import make_stub_study
-from tests.scripts.processes import run_script
 
 
 @pytest.mark.parametrize(

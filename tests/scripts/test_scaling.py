@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from runners.parity import checks
-from tests.scripts.processes import run_script
+from tests.helpers.processes import run_script
 
 # Seven steps an epoch for one replica, four for two.
 STUDY = ("torch", "torch:ddp:2", "--scaling", "weak", "--lr-rule", "linear", "--limit-train", 832, "--epochs", 2)

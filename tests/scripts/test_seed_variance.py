@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import stats
 
 from runners.core import store
-from tests.scripts.processes import run_script
+from tests.helpers.processes import run_script
 
 TINY = ("--limit-train", 640, "--epochs", 1)
 

@@ -8,20 +8,31 @@ import subprocess
 import sys
 import zlib
 from importlib import metadata
+from pathlib import PurePath
 
 import numpy as np
 import psutil
 import pytest
 
 from runners.core import environment
-from runners.core.record import Environment, Outcome
+from runners.core.record import Environment
+from runners.core.runner import Outcome
+
+HASHED = ("lenet/data.py", "runners/core/run.py", "runners/keras/runner.py", "runners/torch/runner.py")
+NOT_HASHED = (
+    "runners/parity/checks.py",
+    "runners/report/page.py",
+    "scripts/progress.py",
+    "cluster/queue.py",
+    "README.md",
+)
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A small project in place of this one."""
     monkeypatch.setattr(environment, "PROJECT", tmp_path)
-    for path in ("lenet/data.py", "runners/core/run.py", "runners/report/page.py", "README.md"):
+    for path in (*HASHED, *NOT_HASHED):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(path)
     return tmp_path
@@ -96,7 +107,7 @@ def test_the_gpus_that_a_run_was_given_are_told(monkeypatch):
 
 
 def test_only_cores_of_the_affinity_mask_count():
-    code = "import os; os.sched_setaffinity(0, {0}); from runners import environment; print(environment.cores())"
+    code = "import os; os.sched_setaffinity(0, {0}); from runners.core import environment; print(environment.cores())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "1\n"
 
@@ -159,7 +170,7 @@ def test_there_is_no_driver_where_nvidia_s_tool_fails(nvidia_smi):
     assert environment.gpu_driver() is None
 
 
-@pytest.mark.parametrize("path", ["lenet/data.py", "runners/core/run.py"])
+@pytest.mark.parametrize("path", HASHED)
 def test_the_code_s_hash_changes_with_any_source_that_a_run_computes_with(project, path):
     before = code_sha256()
     (project / path).write_text("another")
@@ -168,15 +179,31 @@ def test_the_code_s_hash_changes_with_any_source_that_a_run_computes_with(projec
 
 def test_the_code_s_hash_changes_with_a_source_s_name(project):
     before = code_sha256()
-    (project / "runners" / "run.py").rename(project / "runners" / "runs.py")
+    (project / "runners/core/run.py").rename(project / "runners/core/runs.py")
     assert code_sha256() != before
 
 
-@pytest.mark.parametrize("path", ["runners/report/page.py", "README.md"])
+@pytest.mark.parametrize("path", NOT_HASHED)
 def test_the_code_s_hash_is_the_same_when_only_the_report_or_a_text_changes(project, path):
     before = code_sha256()
     (project / path).write_text("another")
     assert code_sha256() == before
+
+
+def test_two_files_of_one_name_are_told_apart(project):
+    before = code_sha256()
+    keras, torch = project / "runners/keras/runner.py", project / "runners/torch/runner.py"
+    one, other = keras.read_text(), torch.read_text()
+    keras.write_text(other)
+    torch.write_text(one)
+    assert code_sha256() != before
+
+
+def test_each_source_of_this_project_that_decides_a_result_is_hashed():
+    hashed = {str(path.relative_to(environment.PROJECT)) for path in environment.hashed_sources()}
+    folders = {str(path.parent) for path in map(PurePath, hashed)}
+    assert folders == {"lenet", "runners/core", "runners/keras", "runners/torch"}
+    assert {"lenet/torch_model.py", "runners/keras/replicas.py", "runners/torch/optimizers.py"} <= hashed
 
 
 def test_the_code_s_hash_does_not_depend_on_where_the_code_lies(project, monkeypatch, tmp_path_factory):

@@ -12,8 +12,9 @@ from lenet.data import cache_folder
 from runners.core import process
 from runners.core.record import RunRecord
 from runners.core.spec import RunSpec
+from tests.helpers import HELPERS
 
-ONE_PROCESS = Path(__file__).parent / "one_process.py"
+ONE_PROCESS = HELPERS / "one_process.py"
 # Each of these changes what a run computes, or breaks it, where it gets through.
 SETTINGS = {
     "KERAS_MAX_EPOCHS": "1",

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from runners.core.record import EpochRow, Outcome
+from runners.core.record import EpochRow
 from runners.core.run import _ending
+from runners.core.runner import Outcome
 from runners.core.spec import RunSpec
-from tests.cluster.stubs import row
+from tests.helpers.stubs import row
 
 SPEC = RunSpec(contender="torch", epochs=3, limit_train=256)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runners.core.scratch import scratch
-from tests.ray_heads import wait_for
+from tests.helpers.rays import wait_for
 
 KILLED = """
 import os, sys

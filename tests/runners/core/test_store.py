@@ -22,7 +22,7 @@ from runners.core.record import Clock, EpochRow, RunRecord, RunResult
 from runners.core.spec import RunSpec
 from runners.core.study import Plan, Study, continued, run_specs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAN = float("nan")
 
 PLAN = Plan(contenders=("keras", "torch"), tracks=("matched",), seeds=(0, 1), epochs=2)

@@ -118,13 +118,13 @@ FILES = {"torch": ("best_model.pt", "PyTorch"), "keras": ("best_model.weights.h5
 
 @pytest.mark.parametrize(("framework", "write", "why"), CASES)
 def test_what_poses_as_weights_is_refused_in_our_words_alone(request, tmp_path, framework, write, why, capfd):
-    runner = request.getfixturevalue(f"{framework}_runner")
+    inspector = request.getfixturevalue(f"{framework}_inspector")
     name, label = FILES[framework]
     write(tmp_path / name)
     capfd.readouterr()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with warnings.catch_warnings(record=True, action="always") as warned, pytest.raises(BadInput) as refusal:
-        runner.predict(tmp_path / name, ONE_IMAGE)
+        inspector.predict(tmp_path / name, ONE_IMAGE)
     assert str(refusal.value) == f"{tmp_path / name} does not hold this network's {label} weights: {why}"
     assert (warned, *capfd.readouterr()) == ([], "", "")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < LARGEST_GROWTH_KIB
@@ -132,10 +132,10 @@ def test_what_poses_as_weights_is_refused_in_our_words_alone(request, tmp_path, 
 
 @pytest.mark.parametrize("framework", FILES)
 def test_unchanged_weights_are_read(request, tmp_path, framework):
-    runner = request.getfixturevalue(f"{framework}_runner")
+    inspector = request.getfixturevalue(f"{framework}_inspector")
     path = tmp_path / FILES[framework][0]
     {"torch": torch_file, "keras": keras_file}[framework](lambda _: None)(path)
-    assert runner.predict(path, ONE_IMAGE).sum() == pytest.approx(1)
+    assert inspector.predict(path, ONE_IMAGE).sum() == pytest.approx(1)
 
 
 def test_a_large_file_is_not_even_opened(tmp_path):

@@ -11,15 +11,15 @@ import socket
 import subprocess
 import sys
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lenet.data import load
 from runners.core.spec import Adam, Contender, RunSpec, Sgd
-from tests.runners.apart import apart, whatever_order
-from tests.runners.groups_of_keras_replicas import BREAKS, processes
+from tests.helpers import HELPERS
+from tests.helpers.apart import apart, whatever_order
+from tests.helpers.groups_of_keras_replicas import BREAKS, processes
 
 ALLOWED = 1e-12
 TESTS = 100
@@ -53,7 +53,7 @@ def left(tmp_path_factory):
     """By contender, by run or break of a short run: what each process left."""
     folder = tmp_path_factory.mktemp("keras")
     runs = {name: pairs(name) for name in ("keras", *TOGETHER)}
-    script = Path(__file__).with_name("groups_of_keras_replicas.py")
+    script = HELPERS / "groups_of_keras_replicas.py"
     subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=1500)
     return {
         name: {

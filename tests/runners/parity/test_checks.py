@@ -17,10 +17,10 @@ from runners.parity import checks
 from runners.parity.checks import CHECKS, Audit, AuditRow, compare, conditions, pairs
 from runners.parity.evidence import Task, Witness
 from runners.report.audit import audit_grid, summary
-from tests.runners import many_witnesses
-from tests.runners.faults import FAULTS, Fault
+from tests.helpers import many_witnesses
+from tests.helpers.faults import FAULTS, Fault
 
-PROJECT = Path(checks.__file__).parents[1]
+PROJECT = Path(checks.__file__).parents[2]
 FRAMEWORKS = ("keras", "torch")
 
 

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from lenet.network import parameter_shapes
-from runners.core.record import Choices
+from runners.core.runner import Choices, load_inspector
 from runners.core.spec import RunSpec
 from runners.parity.defaults import defaults
 
 
 def facts(runner, framework, data):
     spec = RunSpec(contender=framework, limit_train=224)
-    return defaults(runner, spec, data.first(224), {"intra_op_threads": 7, "tf32": True})
+    return defaults(
+        runner, load_inspector(framework, "matched"), spec, data.first(224), {"intra_op_threads": 7, "tf32": True}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ class Odd:
 
 
 def test_a_step_of_another_form_is_called_so(fashion_mnist):
-    native = facts(Odd(), "torch", fashion_mnist).native
+    native = facts(Odd(), "torch", fashion_mnist, Odd()).native
     assert native["epsilon is added to"] == "neither root of v"
     assert native["bias corrections"] == "rounded: the first step is 1.0e-04 off"
     assert native["conv1/bias at the start"] == "within ±1.000, SD 0.000"

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +18,10 @@ import torch
 from lenet.data import load
 from runners.core.spec import Adam, RunSpec, Sgd
 from runners.torch import replicas as torch_ddp
-from tests.cluster.stubs import row
-from tests.runners.apart import apart, whatever_order
-from tests.runners.groups_of_replicas import BREAKS, SECONDS
+from tests.helpers import HELPERS
+from tests.helpers.apart import apart, whatever_order
+from tests.helpers.groups_of_replicas import BREAKS, SECONDS
+from tests.helpers.stubs import row
 
 ALLOWED = 1e-12
 TESTS = 100
@@ -48,7 +48,7 @@ def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ddp")
     names = {1: [*RUNS], 2: [*RUNS, *NATIVE, *BREAKS], 3: [*RUNS, *NATIVE, *BREAKS]}
     runs = {replicas: pairs(replicas, names[replicas]) for replicas in names}
-    script = Path(__file__).with_name("groups_of_replicas.py")
+    script = HELPERS / "groups_of_replicas.py"
     subprocess.run([sys.executable, str(script), str(folder), str(TESTS), json.dumps(runs)], check=True, timeout=900)
     return {
         replicas: {

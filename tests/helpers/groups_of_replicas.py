@@ -28,7 +28,7 @@ from torch import nn
 from lenet import data
 from lenet.torch_model import LeNet5
 from runners.core.clock import Stopwatch
-from runners.core.frameworks import load_runner
+from runners.core.runner import load_runner
 from runners.core.spec import RunSpec
 from runners.torch import replicas as torch_ddp
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from lenet import data
 from runners.core.clock import Stopwatch
-from runners.core.frameworks import load_runner
+from runners.core.runner import load_inspector, load_runner
 from runners.core.spec import Contender, RunSpec
 
 
@@ -129,7 +129,9 @@ def replica(folder: Path, name: str, rank: int, addresses: list[str], runs: list
             few = images.first(spec.limit_train)
             outcome = runner.train(spec, few, Stopwatch(), told.append, Path(scratch), weights.append)
             written = sorted(path.name for path in Path(scratch).iterdir())
-        fed = runner.look(spec, few, few.test_images[:1]).fed if break_name == "none" and spec.epochs == 1 else ()
+        looks = break_name == "none" and spec.epochs == 1
+        inspector = load_inspector("keras", "matched", spec.contender.strategy)
+        fed = inspector.look(spec, few, few.test_images[:1]).fed if looks else ()
         steps = {"weights": weights[-1], "steps": len(weights), "seen": seen}
         left = {"outcome": outcome, "written": written, "fed": fed, **steps}
         (folder / f"{name}.{number}.{rank}.pickle").write_bytes(pickle.dumps(left))

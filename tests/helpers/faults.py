@@ -70,7 +70,7 @@ FAULTS = (
     ),
     in_torch(
         "the flatten permutation left out",
-        MODEL["torch"],
+        "runners/torch/weights.py",
         ('if name == "dense1.weight" and array.shape[1] == prod(FLATTEN_SHAPE):', "if False:"),
         ('if name == "dense1.weight":', "if False:"),
         check="forward",
