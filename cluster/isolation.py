@@ -43,6 +43,11 @@ def isolated(device: str) -> Environments:
     return environment
 
 
+def environments_of(device: str, isolate: bool | None) -> Environments:
+    """Isolated ones if so asked or, if nothing is, where GPUs are used."""
+    return isolated(device) if isolate or (isolate is None and device == "gpu") else shared
+
+
 def pins(framework: str, device: str) -> list[str]:
     """What pip is to install for a framework: its extra in pyproject.toml, in the versions of constraints.txt.
 

@@ -17,6 +17,11 @@ from runners.parity.evidence import Level, Task, Witness, testify
 CallEach = Callable[[Callable[[Any, FashionMnist], Any], Sequence[RunSpec], Sequence[Any], FashionMnist], Sequence[Any]]
 
 
+def audit_begins(contenders: Sequence[Contender], level: Level) -> str:
+    """What is said before an audit, which takes a while."""
+    return f"Parity audit ({level}): {', '.join(map(str, contenders))}, each in a process of its own."
+
+
 def hold_audit(
     contenders: Sequence[Contender],
     settings: Settings,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import ray
@@ -140,6 +140,11 @@ def nodes() -> list[Node]:
     """The connected cluster's living nodes."""
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in resources]
+
+
+def device_here() -> Literal["cpu", "gpu"]:
+    """What the connected cluster trains on: GPUs, if any node has one."""
+    return "gpu" if any(node.gpus for node in nodes()) else "cpu"
 
 
 def preflight(need: Need) -> None:

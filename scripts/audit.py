@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster import inline
-from cluster.parity import CallEach, follow_divergence, hold_audit
+from cluster.parity import CallEach, audit_begins, follow_divergence, hold_audit
 from lenet.data import load
 from runners.core import environment, store
 from runners.core.environment import Software
@@ -70,7 +70,7 @@ def audit(
             settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
-            console.print(options.audit_begins(named, level), markup=False)
+            console.print(audit_begins(named, level), markup=False)
             done = hold_audit(named, settings, level, data, call_each, software)
             write(out, done)
             show(done, console)
@@ -99,17 +99,16 @@ def processes(
         return
     # Not needed above, and in every process of its own there.
     from cluster.executor import call_each
-    from cluster.isolation import isolated, shared, versions_on_nodes
+    from cluster.isolation import environments_of, versions_on_nodes
     from cluster.resources import need_of
-    from cluster.session import nodes, preflight, session
+    from cluster.session import device_here, preflight, session
 
     with session(address):
-        if device == "auto":
-            device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
+        device = device_here() if device == "auto" else device
         needs = tuple(dict.fromkeys(need_of(spec.model_copy(update={"device": device})) for spec in specs))
         for need in needs:
             preflight(need)
-        environments = isolated(device) if isolate or (isolate is None and device == "gpu") else shared
+        environments = environments_of(device, isolate)
         tell = partial(console.print, markup=False, highlight=False)
         versions = versions_on_nodes(frameworks, needs, environments, tell)
         software = Software(environment.code_sha256(), versions)

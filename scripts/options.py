@@ -198,11 +198,6 @@ def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
     return tuple(numbered)
 
 
-def audit_begins(contenders: Sequence[Contender], level: str) -> str:
-    """What is said before an audit, which takes a while."""
-    return f"Parity audit ({level}): {', '.join(map(str, contenders))}, each in a process of its own."
-
-
 def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
     """Comma-separated tracks."""
     names = tuple(text.split(","))
@@ -211,8 +206,6 @@ def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
     for name in names:
         if name not in TRACKS:
             raise BadInput(f"unknown track {name!r}: choose from {', '.join(TRACKS)}")
-        if name == "tuned":
-            raise BadInput("track 'tuned' is not available yet; choose from matched, native")
     return cast(tuple[Track, ...], names)
 
 

@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before all else is loaded, which takes seconds
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import SOURCES
 from runners.report.wrong_winner import wrong_winner_sentences, wrong_winner_table
 from scripts import options
+from scripts.progress import Progress
 
 Run = Annotated[
     str | None,
@@ -132,7 +134,7 @@ def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMn
         with options.holding(folder, console):
             if (known := checks.read(folders["all"])) and not checks.read(folder):
                 checks.write(folder, known)
-            complete(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
+            complete_study(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
     return list(folders.values())
 
 
@@ -146,15 +148,15 @@ def extend(folder: Path, half_width: float, address: str, data: FashionMnist, co
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
         console.print(told, markup=False, highlight=False)
         extended = plan.model_copy(update={"seeds": pilot.topped_up(plan.seeds, decided.runs)})
-        complete(folder, extended, plan.device, address, data, console)
+        complete_study(folder, extended, plan.device, address, data, console)
 
 
-def complete(folder: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> None:
+def complete_study(folder: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> None:
     """Do what a folder, held by this process, lacks of a plan, and report it."""
-    from scripts.compare import Permissions, do_missing_runs  # with Ray
+    from cluster.study import Permissions, complete  # with Ray
 
-    may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
-    do_missing_runs(folder, plan, device, address, data, console, may)
+    tell = partial(console.print, markup=False, highlight=False)
+    complete(folder, plan, device, address, data, Permissions(), tell, partial(Progress, console))
     build(folder)
 
 

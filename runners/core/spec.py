@@ -9,13 +9,13 @@ from lenet.data import TRAIN_IMAGES
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 
-TRACKS = ("matched", "native", "tuned")
+TRACKS = ("matched", "native")
 DEVICES = ("auto", "cpu", "gpu")
 MAX_SEEDS = 100_000  # of a study
 LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
 LARGEST_RATE = 1e30  # of learning: float32 holds it, and it times all replicas
 
-Track = Literal["matched", "native", "tuned"]
+Track = Literal["matched", "native"]
 Device = Literal["cpu", "gpu"]
 Vary = Literal["all", "init", "order", "nothing"]
 VARIES: tuple[Vary, ...] = get_args(Vary)

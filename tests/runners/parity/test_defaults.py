@@ -9,11 +9,9 @@ from runners.core.spec import RunSpec
 from runners.parity.defaults import defaults
 
 
-def facts(runner, framework, data):
-    spec = RunSpec(contender=framework, limit_train=224)
-    return defaults(
-        runner, load_inspector(framework, "matched"), spec, data.first(224), {"intra_op_threads": 7, "tf32": True}
-    )
+def facts(runner, framework, data, inspector=None):
+    spec, before = RunSpec(contender=framework, limit_train=224), {"intra_op_threads": 7, "tf32": True}
+    return defaults(runner, inspector or load_inspector(framework, "matched"), spec, data.first(224), before)
 
 
 @pytest.fixture(scope="module")
