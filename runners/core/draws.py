@@ -4,9 +4,11 @@ Initial weights and batch order come from independent streams: either seed can c
 """
 
 import hashlib
+from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lenet.network import LAYERS, Weights, parameter_shapes
 
@@ -44,6 +46,11 @@ def weights_sha256(weights: Weights) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(weights[name]).astype("<f4").tobytes())
     return digest.hexdigest()
+
+
+def epoch_orders_sha256(orders: Sequence[ArrayLike], epochs: int) -> tuple[str, ...]:
+    """`orders_sha256` of each of the first epochs by itself."""
+    return tuple(orders_sha256(np.asarray(order)) for order in orders[:epochs])
 
 
 def orders_sha256(orders: np.ndarray) -> str:

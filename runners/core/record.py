@@ -118,6 +118,7 @@ class RunRecord(Frozen):
     started_at: datetime | None = None
     init_sha256: Sha256 | None = None
     order_sha256: Sha256 | None = None
+    epoch_orders_sha256: tuple[Sha256, ...] = ()  # of the order of the images in each epoch, if known
     steps: int | None = Field(default=None, ge=0, lt=LARGEST_COUNT)  # that the optimiser took; unknown in older records
     communication_share: Finite | None = None  # of training, in which replicas waited for gradients; None if unknown
 

@@ -96,6 +96,7 @@ def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, st
         started_at=started_at,
         init_sha256=outcome.init_sha256,
         order_sha256=outcome.order_sha256,
+        epoch_orders_sha256=outcome.epoch_orders_sha256,
         steps=outcome.steps,
         communication_share=outcome.communication_share,
     )

@@ -1,12 +1,13 @@
 """What each framework's folder offers, and how it is loaded."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lenet.data import FashionMnist
 from lenet.network import Weights
@@ -25,6 +26,7 @@ class Outcome:
     predictions: np.ndarray
     init_sha256: str
     order_sha256: str | None  # None where the framework draws its own order
+    epoch_orders_sha256: tuple[str, ...]  # of each epoch; none where several replicas shuffle for themselves
     steps: int  # that the optimiser took
     versions: dict[str, str]
     flags: dict[str, Flag]
@@ -53,6 +55,12 @@ class Look:
 
     block_outputs: dict[str, np.ndarray]  # by layer: what it hands on after activation and pooling; logits last
     fed: tuple[tuple[np.ndarray, np.ndarray], ...]  # images (n, 28, 28, 1) and labels (n,) of each batch it will see
+
+
+def order_of_epochs(orders: Sequence[ArrayLike]) -> str:
+    """Whether two epochs in a row see the images in one order, for the table of defaults."""
+    first, second = (np.asarray(order) for order in orders[:2])
+    return "the same in all" if np.array_equal(first, second) else "a new one in each"
 
 
 class Runner(Protocol):

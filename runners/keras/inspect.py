@@ -12,10 +12,11 @@ from lenet.keras_model import build_model
 from runners.core import weights_file
 from runners.core.draws import batch_orders
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Look
+from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
 from runners.keras import runner
+from runners.keras.orders import noted_orders
 from runners.keras.weights import block_outputs, get_weights
 
 
@@ -46,6 +47,11 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
             adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
             feeding["shuffling"] = f"fit(shuffle={feed['shuffle']})"
             feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
+            with noted_orders() as orders:
+                batches = adapter.get_tf_dataset()
+                for _ in range(2):
+                    next(iter(batches))
+            feeding["order of an epoch"] = order_of_epochs(orders)
     moves = []
     for gradient in ADAM_PROBES:
         probe = keras.Variable(0.0, dtype="float64")

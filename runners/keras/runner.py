@@ -1,6 +1,6 @@
 """The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch/runner.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -16,13 +16,14 @@ from lenet.data import FashionMnist, scale
 from lenet.keras_model import build_model
 from lenet.network import Weights
 from runners.core.clock import Stopwatch
-from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from runners.core.draws import batch_orders, epoch_orders_sha256, initial_weights, orders_sha256, weights_sha256
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.record import EpochRow, Flag
 from runners.core.runner import Outcome
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
+from runners.keras.orders import noted_orders
 from runners.keras.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["keras"].checkpoint
@@ -59,11 +60,13 @@ def train(
     watchers = [] if on_step is None else [StepReporter(on_step)]
     called = [reporter, *chosen, *watchers]
 
+    fed: Sequence[np.ndarray] = ()
     if spec.contender.strategy != "single":
         predictions = distribute.fit(strategy, model, spec, data, feed, called, stopwatch.first_step)
     else:
         time_first_step(model, stopwatch)
-        model.fit(**feed, epochs=spec.epochs, callbacks=called, verbose=0)
+        with noted_orders() as fed:
+            model.fit(**feed, epochs=spec.epochs, callbacks=called, verbose=0)
         predictions = predicted_classes(model, spec, data.test_images)
 
     return Outcome(
@@ -71,6 +74,7 @@ def train(
         predictions=predictions,
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
+        epoch_orders_sha256=epoch_orders_sha256(fed if orders is None else list(orders), len(reporter.rows)),
         steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         nodes=distribute.nodes(strategy),
         **what_is_in_force(spec, model),

@@ -12,7 +12,7 @@ from lenet.torch_model import LeNet5
 from runners.core import weights_file
 from runners.core.draws import batch_orders
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Look
+from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch import runner
@@ -40,9 +40,13 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
     settings = dict(optimizer.param_groups[0])
     feeding: dict[str, Flag] = {}
     if spec.track == "native":
-        loader: Any = next(runner.native_data(spec, data))
+        batches, orders = runner.native_data(spec, data)
+        loader: Any = next(batches)
         feeding["shuffling"] = type(loader.sampler).__name__
         feeding["short last batch"] = "dropped" if loader.drop_last else "kept"
+        for _ in range(2):
+            list(loader.batch_sampler)
+        feeding["order of an epoch"] = order_of_epochs(orders)
     moves = []
     for gradient in ADAM_PROBES:
         _, probing, _ = runner.build(spec, torch.device("cpu"))

@@ -14,7 +14,7 @@ from lenet.data import FashionMnist, scale
 from lenet.network import Weights
 from lenet.torch_model import LeNet5
 from runners.core.clock import Stopwatch
-from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from runners.core.draws import batch_orders, epoch_orders_sha256, initial_weights, orders_sha256, weights_sha256
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.record import EpochRow, Flag
@@ -23,6 +23,7 @@ from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from runners.torch.optimizers import matched_optimizer
+from runners.torch.orders import noted_orders
 from runners.torch.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["torch"].checkpoint
@@ -49,13 +50,14 @@ def train(
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
+    fed: list[list[int]] = []
     if spec.track == "matched":
         orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
         epochs_of_batches = matched_data(spec, data, orders)
         loss_weights = ddp.share_weights(len(data.train_labels), spec.batch_size, device)
     else:
         orders = None
-        epochs_of_batches = native_data(spec, data)
+        epochs_of_batches, fed = native_data(spec, data)
         loss_weights = repeat(None)
     test_images, test_labels = tensors(spec, ddp.share(data.test_images), ddp.share(data.test_labels))
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
@@ -107,6 +109,7 @@ def train(
         predictions=ddp.gathered(predicted_classes(model, test_batches)),
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
+        epoch_orders_sha256=epoch_orders_sha256(fed if orders is None else list(orders), len(rows)),
         steps=steps,
         nodes=ddp.nodes(),
         communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),
@@ -157,13 +160,16 @@ def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Itera
     )
 
 
-def native_data(spec: RunSpec, data: FashionMnist) -> Iterator[Batches]:
-    """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader."""
+def native_data(spec: RunSpec, data: FashionMnist) -> tuple[Iterator[Batches], list[list[int]]]:
+    """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader.
+
+    Beside them the order of each epoch, as soon as it is drawn; of several replicas none.
+    """
     dataset = ImageDataset(data.train_images, data.train_labels)
     if ddp.replicas() > 1:
-        return ddp.native_batches(spec, dataset)
+        return ddp.native_batches(spec, dataset), []
     loader = DataLoader(dataset, spec.batch_size, shuffle=True)
-    return repeat(loader, spec.epochs)
+    return repeat(loader, spec.epochs), noted_orders(loader)
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -100,6 +100,18 @@ def test_a_run_completes(small_run, framework, track):
     assert timedelta() < datetime.now(UTC) - record.started_at < timedelta(hours=1)
 
 
+def test_matched_runs_have_the_drawn_order_of_each_epoch(done, framework):
+    orders = batch_orders(0, SMALL["epochs"], SMALL["limit_train"])
+    assert done(framework, "matched").record.epoch_orders_sha256 == tuple(map(orders_sha256, orders))
+
+
+@pytest.mark.parametrize(("framework", "of_their_own"), [("keras", 1), ("torch", 2)])
+def test_native_keras_has_one_order_for_all_epochs_and_pytorch_a_new_one_for_each(done, framework, of_their_own):
+    """Keras's documentation has `shuffle` shuffle "before each epoch". A release that does turns this red."""
+    hashes = done(framework, "native").record.epoch_orders_sha256
+    assert (len(hashes), len(set(hashes))) == (2, of_their_own)
+
+
 def test_rows_count_from_one_and_each_is_reported(small_run):
     assert [row.epoch for row in small_run.record.epochs] == small_run.told == [1, 2]
 
