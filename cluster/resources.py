@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
+from runners.core.frameworks import strategy_of
 from runners.core.spec import RunSpec
-
-IN_TRAIN = ("ddp", "multiworker")  # strategies with a process for each replica, which Ray Train starts together
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,14 @@ class Need:
         return min(cpus // self.cpus, gpus // self.gpus if self.gpus else cpus)
 
 
+def trainer_of(spec: RunSpec) -> str | None:
+    """Ray Train's class for a run of several processes; None for a run that is one process."""
+    return strategy_of(spec.contender.framework, spec.contender.strategy).trainer
+
+
 def in_train(spec: RunSpec) -> bool:
     """Whether the run is a Ray Train job, and not one process."""
-    return spec.contender.strategy in IN_TRAIN
+    return trainer_of(spec) is not None
 
 
 def need_of(spec: RunSpec) -> Need:

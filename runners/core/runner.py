@@ -13,7 +13,7 @@ from lenet.data import FashionMnist
 from lenet.network import Weights
 from runners.core import process
 from runners.core.clock import Stopwatch
-from runners.core.frameworks import FRAMEWORKS, process_environment
+from runners.core.frameworks import process_environment, strategy_of
 from runners.core.record import EpochRow, Flag
 from runners.core.spec import RunSpec, Track
 
@@ -114,6 +114,6 @@ def load_inspector(framework: str, track: Track = "native", strategy: str = "sin
 
 
 def _load(framework: str, part: str, track: Track, strategy: str) -> object:
-    kept = FRAMEWORKS[framework].group_environment.get(strategy, ())
+    kept = strategy_of(framework, strategy).environment
     process.set_environment(process_environment(framework, track), kept)
     return importlib.import_module(f"runners.{framework}.{part}")

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from runners.core.errors import BadInput
+from runners.core.frameworks import strategy_of
 from runners.core.record import Machine, Sha256
 from runners.core.spec import MAX_SEEDS, Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
 
@@ -51,7 +52,8 @@ class Plan(Settings):
     def _native_batch_divides(self) -> Self:
         for contender in self.contenders:
             batch_size = global_batch_size(self, contender)
-            if "native" in self.tracks and contender.strategy == "ddp" and batch_size % contender.replicas:
+            divides = strategy_of(contender.framework, contender.strategy).divides_native_batches
+            if "native" in self.tracks and divides and batch_size % contender.replicas:
                 raise BadInput(
                     f"{contender} in native needs a batch size that its {contender.replicas} replicas divide, not "
                     f"{batch_size}: there each feeds itself, with batches of one size"
