@@ -1,4 +1,4 @@
-"""Which frameworks there are. Adding one is a row here, a folder in runners/ with the others' files, and a model file."""
+"""Which frameworks there are. Adding one is a row here, a folder in runners/ with the same files, and a model file."""
 
 from dataclasses import dataclass, field
 
