@@ -18,18 +18,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from cluster.inline import MAX_ATTEMPTS, perform, perform_or_raise
 from cluster.isolation import Environments, RuntimeEnv, shared
-from cluster.line import Attempt, Line, Reservation
-from cluster.need import Need, in_train, need_of
+from cluster.queue import Attempt, Line, Reservation
+from cluster.resources import Need, need_of, trainer_of
 from cluster.session import first_line, in_vain_since
 from cluster.train_job import fit, is_first, seconds_waited
 from lenet.data import FashionMnist
-from lenet.errors import ProcessDied
-from runners import process
-from runners.events import Event, Report, Retried, Started, Work
-from runners.record import RunResult
-from runners.registry import process_environment
-from runners.run import failure, process_began_at
-from runners.spec import RunSpec
+from runners.core import process
+from runners.core.errors import ProcessDied
+from runners.core.events import Event, Report, Retried, Started, Work
+from runners.core.frameworks import process_environment
+from runners.core.record import RunResult
+from runners.core.run import failure, process_began_at
+from runners.core.spec import RunSpec
 
 POLL_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0  # that what could no longer be placed waits for a node; autoscaling clusters are given more
@@ -138,7 +138,7 @@ def _perform_together(
         return perform_or_raise(spec, data, work, report, began_at + seconds_waited())
 
     try:
-        return fit(replica, need, spec.contender.framework)
+        return fit(replica, need, str(trainer_of(spec)))
     except ProcessDied:
         raise
     except Exception as error:
@@ -176,9 +176,9 @@ def call_each(
     def begun(place: int) -> ray.ObjectRef:
         spec, item = specs[place], items[place]
         need, framework = need_of(spec), spec.contender.framework
-        if in_train(spec):
+        if trainer := trainer_of(spec):
             job = _call_together.options(runtime_env=_of_job(spec, environments))
-            return job.remote(function, item, [shared_data], need, framework)
+            return job.remote(function, item, [shared_data], need, trainer)
         call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=environments(framework))
         return call.remote(function, item, shared_data)
 
@@ -208,9 +208,9 @@ def _call(function: Callable[[Any, FashionMnist], Any], item: Any, data: Fashion
 
 @ray.remote(num_cpus=0, max_calls=1, max_retries=0)
 def _call_together(
-    function: Callable[[Any, FashionMnist], Any], item: Any, shared: list[ray.ObjectRef], need: Need, framework: str
+    function: Callable[[Any, FashionMnist], Any], item: Any, shared: list[ray.ObjectRef], need: Need, trainer_class: str
 ) -> Any:
-    return fit(lambda: function(item, *ray.get(shared)), need, framework)
+    return fit(lambda: function(item, *ray.get(shared)), need, trainer_class)
 
 
 def _of_job(spec: RunSpec, environments: Environments) -> RuntimeEnv:

@@ -18,14 +18,14 @@ from threading import Thread
 from typing import Any
 
 from lenet.data import FashionMnist
-from lenet.errors import BadInput, ProcessDied
-from runners import environment
-from runners.events import EpochDone, Report, Started, Work
-from runners.quiet import native_stderr_hidden
-from runners.record import RunResult
-from runners.run import failure
-from runners.scratch import scratch
-from runners.spec import RunSpec
+from runners.core import environment
+from runners.core.errors import BadInput, ProcessDied
+from runners.core.events import EpochDone, Report, Started, Work
+from runners.core.quiet import native_stderr_hidden
+from runners.core.record import RunResult
+from runners.core.run import failure
+from runners.core.scratch import scratch
+from runners.core.spec import RunSpec
 
 MAX_ATTEMPTS = 3  # of what a process does that may die: the first and at most two retries
 

@@ -15,9 +15,10 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.need import Need
-from lenet.errors import BadInput
-from runners.environment import PROJECT, code_sha256, installed_versions
+from cluster.resources import Need
+from runners.core.environment import PROJECT, code_sha256, installed_versions
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
 
 CONSTRAINTS = PROJECT / "constraints.txt"
 SETUP_SECONDS = 3600  # that an installation may take: CUDA's wheels are gigabytes
@@ -43,6 +44,11 @@ def isolated(device: str) -> Environments:
     return environment
 
 
+def environments_of(device: str, isolate: bool | None) -> Environments:
+    """Isolated ones if so asked or, if nothing is, where GPUs are used."""
+    return isolated(device) if isolate or (isolate is None and device == "gpu") else shared
+
+
 def pins(framework: str, device: str) -> list[str]:
     """What pip is to install for a framework: its extra in pyproject.toml, in the versions of constraints.txt.
 
@@ -52,8 +58,9 @@ def pins(framework: str, device: str) -> list[str]:
     known = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines())
     names = [re.split(r"[^\w-]", requirement)[0] for requirement in declared[framework]]
     exact = [f"{name}=={known.get(name, known.get(name.replace('-', '_')))}" for name in names]
-    if device == "gpu":  # the same TensorFlow, built for CUDA
-        exact = [pin.replace("tensorflow-cpu", "tensorflow[and-cuda]") for pin in exact]
+    if device == "gpu":
+        for package, on_gpu in FRAMEWORKS[framework].gpu_packages.items():
+            exact = [pin.replace(package, on_gpu) for pin in exact]
     return [f"-c {CONSTRAINTS}", *exact]
 
 

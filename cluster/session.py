@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import ray
@@ -34,12 +34,12 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, and not in 
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError, RayError, RpcError
 
-from cluster.need import Need
-from lenet.errors import BadInput, ClusterLost
-from runners.environment import PROJECT, cores
-from runners.process import without_own_settings
-from runners.quiet import native_stderr_hidden
-from runners.scratch import LAST_WORDS, scratch
+from cluster.resources import Need
+from runners.core.environment import PROJECT, cores
+from runners.core.errors import BadInput, ClusterLost
+from runners.core.process import without_own_settings
+from runners.core.quiet import native_stderr_hidden
+from runners.core.scratch import LAST_WORDS, scratch
 
 DEFAULT_PORT = 6379  # of `ray start --head`
 CONNECT_TIMEOUT_SECONDS = 5
@@ -140,6 +140,11 @@ def nodes() -> list[Node]:
     """The connected cluster's living nodes."""
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in resources]
+
+
+def device_here() -> Literal["cpu", "gpu"]:
+    """What the connected cluster trains on: GPUs, if any node has one."""
+    return "gpu" if any(node.gpus for node in nodes()) else "cpu"
 
 
 def preflight(need: Need) -> None:

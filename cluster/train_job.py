@@ -1,5 +1,6 @@
 """A run of several processes as a Ray Train job: all their resources reserved together, one process group of them."""
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import ray
 from ray.util.placement_group import get_current_placement_group, placement_group_table
 
-from cluster.need import Need
-from lenet.errors import ProcessDied
-from runners.scratch import scratch
+from cluster.resources import Need
+from runners.core.errors import ProcessDied
+from runners.core.scratch import scratch
 
 WAIT_SECONDS = 30 * 24 * 3600  # for the resources of a job, which others may hold: as patient as Ray is with tasks
 ENVIRONMENT = {
@@ -22,10 +23,10 @@ class OutOfMemoryError(ProcessDied):
     """Ray's memory monitor killed a process of the job: worth another attempt too, and called as others call it."""
 
 
-def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
+def fit(function: Callable[[], Any], need: Need, trainer_class: str) -> Any:
     """Call `function` in each process of a group; what it returns in the first, that of rank 0.
 
-    The group is PyTorch's process group, or what TF_CONFIG tells TensorFlow.
+    `trainer_class` of Ray Train makes the group: PyTorch's process group, or what TF_CONFIG tells TensorFlow.
 
     To be called in a process of its own, which coordinates. Raises the exception of a `function` that raised, or
     ProcessDied. Ray Train itself retries nothing, so that every attempt is the executor's and is recorded.
@@ -41,7 +42,8 @@ def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
 
     once = FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)
     with scratch() as folder:
-        trainer = _trainer(framework)(
+        module, _, name = trainer_class.rpartition(".")
+        trainer = getattr(importlib.import_module(module), name)(
             replica,
             scaling_config=ScalingConfig(
                 num_workers=need.processes,
@@ -55,17 +57,6 @@ def fit(function: Callable[[], Any], need: Need, framework: str) -> Any:
             return trainer.fit().return_value
         except TrainingFailedError as error:
             raise _reason(error) from error
-
-
-def _trainer(framework: str) -> Any:
-    """What sets a group of the framework up."""
-    if framework == "keras":
-        from ray.train.tensorflow import TensorflowTrainer
-
-        return TensorflowTrainer
-    from ray.train.torch import TorchTrainer
-
-    return TorchTrainer
 
 
 def is_first() -> bool:

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet.architecture import CLASS_NAMES, IMAGE_SIDE
-from lenet.errors import BadInput
+from lenet.network import CLASS_NAMES, IMAGE_SIDE
 
 SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -37,7 +36,7 @@ DEBIAN_FOLDER = Path("usr/share/datasets/fashion-mnist")
 DOWNLOAD_TIMEOUT_SECONDS = 20
 
 
-class DataError(BadInput):
+class DataError(ValueError):
     """A Fashion-MNIST file is missing, damaged or not Fashion-MNIST."""
 
 

@@ -17,17 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster import inline
-from cluster.audit import CallEach, follow_divergence, hold_audit
+from cluster.parity import CallEach, audit_begins, follow_divergence, hold_audit
 from lenet.data import load
-from lenet.errors import BadInput
-from runners import divergence, environment, store
-from runners.audit import Audit, write
-from runners.divergence import Divergence
-from runners.environment import Software
+from runners.core import environment, store
+from runners.core.environment import Software
+from runners.core.errors import BadInput
+from runners.core.spec import RunSpec, Settings
+from runners.parity import divergence
+from runners.parity.checks import Audit, write
+from runners.parity.divergence import Divergence
+from runners.parity.evidence import Level
 from runners.report.audit import HEADING, audit_grid, summary
-from runners.spec import RunSpec, Settings
-from runners.witness import Level
-from scripts import cli
+from scripts import options
 
 Full = Annotated[bool, typer.Option("--full/--quick", help="with whole epochs, or without")]
 Follow = Annotated[bool, typer.Option("--divergence", help="also follow, for an epoch, how the weights part")]
@@ -38,44 +39,44 @@ Where = Annotated[
 
 
 def audit(
-    contenders: cli.Contenders = None,
+    contenders: options.Contenders = None,
     full: Full = True,
     follow: Follow = False,
     out: Out = Path("results/audit"),
     address: Where = "local",
-    device: cli.Device = "auto",
-    threads: cli.Threads = 1,
-    batch_size: cli.BatchSize = 128,
-    isolate: cli.Isolate = None,
-    data_dir: cli.DataDir = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
+    batch_size: options.BatchSize = 128,
+    isolate: options.Isolate = None,
+    data_dir: options.DataDir = None,
 ) -> None:
     """Hold matched contenders against each other: network, data, weights, order, loss, gradients, steps, evaluation.
 
     Each shows what it computes in a process of its own, through the functions that a study's runs go through. Exits 0
     only if every check holds, else 1, and says where to look.
     """
-    with cli.exit_codes():
-        named = cli.contenders(contenders)
+    with options.exit_codes():
+        named = options.contenders(contenders)
         if len(named) < 2:
             raise BadInput(f"{named[0]} alone is held against nothing: name two contenders or more")
-        wanted = cli.device(device)
+        wanted = options.device(device)
         store.prepare(out)
-        console = cli.stdout_console()
+        console = options.stdout_console()
         needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
         with (
-            cli.holding(out, console),
+            options.holding(out, console),
             processes(address, wanted, needs, isolate, console) as (call_each, found, software),
         ):
             settings = Settings(device=found, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
-            console.print(cli.audit_begins(named, level), markup=False)
+            console.print(audit_begins(named, level), markup=False)
             done = hold_audit(named, settings, level, data, call_each, software)
             write(out, done)
             show(done, console)
             if follow:
                 show_divergence(out, follow_divergence(named, settings, data, call_each), console)
-    raise SystemExit(cli.RUNS_FAILED if done.failed else 0)
+    raise SystemExit(options.RUNS_FAILED if done.failed else 0)
 
 
 @contextmanager
@@ -98,17 +99,16 @@ def processes(
         return
     # Not needed above, and in every process of its own there.
     from cluster.executor import call_each
-    from cluster.isolation import isolated, shared, versions_on_nodes
-    from cluster.need import need_of
-    from cluster.session import nodes, preflight, session
+    from cluster.isolation import environments_of, versions_on_nodes
+    from cluster.resources import need_of
+    from cluster.session import device_here, preflight, session
 
     with session(address):
-        if device == "auto":
-            device = "gpu" if any(node.gpus for node in nodes()) else "cpu"
+        device = device_here() if device == "auto" else device
         needs = tuple(dict.fromkeys(need_of(spec.model_copy(update={"device": device})) for spec in specs))
         for need in needs:
             preflight(need)
-        environments = isolated(device) if isolate or (isolate is None and device == "gpu") else shared
+        environments = environments_of(device, isolate)
         tell = partial(console.print, markup=False, highlight=False)
         versions = versions_on_nodes(frameworks, needs, environments, tell)
         software = Software(environment.code_sha256(), versions)
@@ -142,4 +142,4 @@ def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], console:
 
 
 if __name__ == "__main__":
-    cli.run_app(audit)
+    options.run_app(audit)

@@ -14,13 +14,15 @@ import numpy as np
 import typer
 from PIL import Image, ImageOps
 
-from lenet.architecture import CLASS_NAMES, IMAGE_SIDE
 from lenet.data import scale
-from lenet.errors import BadInput
-from runners import registry, store
-from runners.quiet import native_stderr_hidden
-from runners.record import RunRecord
-from scripts import cli
+from lenet.network import CLASS_NAMES, IMAGE_SIDE
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.quiet import native_stderr_hidden
+from runners.core.record import RunRecord
+from runners.core.runner import load_inspector
+from scripts import options
 
 FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")  # Pillow's modes whose conversions keep the brightness
@@ -34,15 +36,15 @@ def predict(
     top: Annotated[int, typer.Option(min=1, max=len(CLASS_NAMES), help="classes to show")] = 3,
 ) -> None:
     """Show each framework's top classes for IMAGE, with the weights in RESULTS that had its lowest test loss."""
-    with cli.exit_codes():
+    with options.exit_codes():
         pixels = scale(read_image(image)[np.newaxis])
         for framework, record in best_runs(results).items():
             checkpoint = store.checkpoint_path(results, record.run_id, framework)
             with native_stderr_hidden():
-                (probabilities,) = registry.load_runner(framework).predict(checkpoint, pixels)
+                (probabilities,) = load_inspector(framework).predict(checkpoint, pixels)
             best = np.argsort(probabilities)[::-1][:top]
             seen = ", ".join(f"{CLASS_NAMES[index]} {probabilities[index]:.1%}" for index in best)
-            print(f"{registry.FRAMEWORKS[framework].label:<8} {seen}  ({record.run_id})")
+            print(f"{FRAMEWORKS[framework].label:<8} {seen}  ({record.run_id})")
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -103,4 +105,4 @@ def best_runs(results: Path) -> dict[str, RunRecord]:
 
 
 if __name__ == "__main__":
-    cli.run_app(predict)
+    options.run_app(predict)

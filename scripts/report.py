@@ -11,29 +11,29 @@ from typing import Annotated
 
 import typer
 
-from runners import store
+from runners.core import store
 from runners.report.build import build
 from runners.report.document import to_json
 from runners.report.screen import show
-from scripts import cli
+from scripts import options
 
 
 def report(
     results: Annotated[Path, typer.Argument(help="the --out folder of scripts/compare.py")],
-    as_json: cli.AsJson = False,
-    fail_if_different: cli.FailIfDifferent = False,
+    as_json: options.AsJson = False,
+    fail_if_different: options.FailIfDifferent = False,
 ) -> None:
     """Rebuild the tables, plots, report.html and report.md of RESULTS. Needs no framework, no Ray and no data."""
-    with cli.exit_codes():
+    with options.exit_codes():
         store.existing_study(results)
-        console = cli.console_beside(as_json)
-        with cli.holding(results, console):
+        console = options.console_beside(as_json)
+        with options.holding(results, console):
             made = build(results)
         show(made, console)
         if as_json:
             print(to_json(made))
-    raise SystemExit(cli.DIFFERENT if fail_if_different and made.differs else 0)
+    raise SystemExit(options.DIFFERENT if fail_if_different and made.differs else 0)
 
 
 if __name__ == "__main__":
-    cli.run_app(report)
+    options.run_app(report)

@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before all else is loaded, which takes seconds
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,13 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from lenet.data import FashionMnist, load
-from lenet.errors import BadInput
-from runners import audit, pilot, store
+from lenet.data import DataError, FashionMnist, load
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.spec import VARIES, Vary
+from runners.core.study import Plan
+from runners.parity import checks
+from runners.report import pilot
 from runners.report.build import build
 from runners.report.gallery import draw_variance
 from runners.report.precision import beyond_images_sentences, precision_sentences
@@ -27,9 +32,8 @@ from runners.report.tables import runs_table, write
 from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import SOURCES
 from runners.report.wrong_winner import wrong_winner_sentences, wrong_winner_table
-from runners.spec import VARIES, Vary
-from runners.study import Plan
-from scripts import cli
+from scripts import options
+from scripts.progress import Progress
 
 Run = Annotated[
     str | None,
@@ -47,10 +51,10 @@ def seed_variance(
     ] = None,
     run: Run = None,
     seeds: Annotated[str, typer.Option(help="with --run, those of each study, as scripts/compare.py has them")] = "10",
-    epochs: cli.Epochs = 13,
-    limit_train: cli.LimitTrain = 60_000,
-    threads: cli.Threads = 1,
-    device: cli.Device = "auto",
+    epochs: options.Epochs = 13,
+    limit_train: options.LimitTrain = 60_000,
+    threads: options.Threads = 1,
+    device: options.Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="where tables and plots go [default: the first of RESULTS; with --run results/variance]"),
@@ -63,8 +67,8 @@ def seed_variance(
             "runs that are there; takes one folder",
         ),
     ] = None,
-    address: cli.Address = "auto",
-    data_dir: cli.DataDir = None,
+    address: options.Address = "auto",
+    data_dir: options.DataDir = None,
 ) -> None:
     """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
 
@@ -72,7 +76,7 @@ def seed_variance(
     to be done: with --run all of them, with --until-half-width some more. Besides the tables variance and wrong_winner
     it draws both plots of the first.
     """
-    with cli.exit_codes():
+    with options.exit_codes():
         if bool(results) == bool(run):
             raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
         if until_half_width is not None:
@@ -80,18 +84,18 @@ def seed_variance(
         folders = [*(results or [])]
         if until_half_width is not None and len(folders) != 1:
             raise BadInput(f"--until-half-width takes one folder, not {len(folders) or '--run'}")
-        console = cli.stdout_console()
+        console = options.stdout_console()
         if run:
             out = out or Path("results/variance")
             plan = Plan(
-                contenders=cli.contenders(run.split(",")),
+                contenders=options.contenders(run.split(",")),
                 tracks=("matched",),
-                seeds=cli.seeds(seeds),
+                seeds=options.seeds(seeds),
                 epochs=epochs,
                 limit_train=limit_train,
                 threads=threads,
             )
-            folders = do_studies(out, plan, cli.device(device), address, load(data_dir), console)
+            folders = do_studies(out, plan, options.device(device), address, load(data_dir), console)
         if until_half_width is not None:
             extend(folders[0], until_half_width, address, load(data_dir), console)
         sources = report(folders, out or folders[0], data_dir, console)
@@ -105,7 +109,7 @@ def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: C
     sources = with_labels(found, data_dir, console)
     store.prepare(out)
     variance, wrong_winner = variance_table(sources), wrong_winner_table(sources)
-    with cli.holding(out, console):
+    with options.holding(out, console):
         write(variance, out / "tables", "variance")
         write(wrong_winner, out / "tables", "wrong_winner")
         drawn = draw_variance(variance, out)
@@ -127,10 +131,10 @@ def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMn
     for vary, folder in folders.items():
         store.prepare(folder)
         console.print(f"[{SOURCES[vary]}] {folder}", markup=False, highlight=False)
-        with cli.holding(folder, console):
-            if (known := audit.read(folders["all"])) and not audit.read(folder):
-                audit.write(folder, known)
-            complete(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
+        with options.holding(folder, console):
+            if (known := checks.read(folders["all"])) and not checks.read(folder):
+                checks.write(folder, known)
+            complete_study(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
     return list(folders.values())
 
 
@@ -138,21 +142,21 @@ def extend(folder: Path, half_width: float, address: str, data: FashionMnist, co
     """Do the runs that the folder's pilot decides on, or what is missing of them."""
     study = store.existing_study(folder)
     plan = study.plan
-    with cli.holding(folder, console):
+    with options.holding(folder, console):
         records, _ = store.read_records(folder, study)
         decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
         console.print(told, markup=False, highlight=False)
         extended = plan.model_copy(update={"seeds": pilot.topped_up(plan.seeds, decided.runs)})
-        complete(folder, extended, plan.device, address, data, console)
+        complete_study(folder, extended, plan.device, address, data, console)
 
 
-def complete(folder: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> None:
+def complete_study(folder: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> None:
     """Do what a folder, held by this process, lacks of a plan, and report it."""
-    from scripts.compare import Permissions, do_missing_runs  # with Ray
+    from cluster.study import Permissions, complete  # with Ray
 
-    may = Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=None)
-    do_missing_runs(folder, plan, device, address, data, console, may)
+    tell = partial(console.print, markup=False, highlight=False)
+    complete(folder, plan, device, address, data, Permissions(), tell, partial(Progress, console))
     build(folder)
 
 
@@ -180,11 +184,11 @@ def with_labels(sources: Mapping[Vary, Source], data_dir: Path | None, console: 
         return sources
     try:
         labels = load(data_dir).test_labels
-    except BadInput as error:
+    except DataError as error:
         console.print(f"note: without labels, none can be told from the choice of test images: {error}", markup=False)
         return sources
     return {vary: replace(source, labels=labels) for vary, source in sources.items()}
 
 
 if __name__ == "__main__":
-    cli.run_app(seed_variance)
+    options.run_app(seed_variance)

@@ -11,7 +11,7 @@ import threading
 import time
 from types import FrameType, TracebackType
 
-from runners.output import unfailing
+from runners.core.output import unfailing
 
 INTERRUPTED = 130  # the exit code
 INTERRUPTION = "interrupted; what is recorded stays, and the same command goes on from there"

@@ -13,39 +13,39 @@ import typer
 from rich.console import Console
 
 from cluster.inline import execute
-from cluster.need import in_train
+from cluster.resources import in_train
 from lenet.data import FashionMnist, load
-from lenet.errors import BadInput
-from runners import store
-from runners.progress import Progress
-from runners.quiet import native_stderr_hidden
-from runners.record import RunRecord
-from runners.run import run
-from runners.spec import Adam, RunSpec
-from scripts import cli
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.quiet import native_stderr_hidden
+from runners.core.record import RunRecord
+from runners.core.run import run
+from runners.core.spec import Adam, RunSpec
+from scripts import options
+from scripts.progress import Progress
 
 
 def train(
     contender: Annotated[str, typer.Argument(help="keras, torch or keras:mirrored:N")],
     seed: Annotated[int, typer.Option(help="draws initial weights and batch order")] = 0,
     track: Annotated[str, typer.Option(help="matched or native")] = "matched",
-    epochs: cli.Epochs = 13,
-    batch_size: cli.BatchSize = 128,
+    epochs: options.Epochs = 13,
+    batch_size: options.BatchSize = 128,
     out: Annotated[Path, typer.Option(help="where record, predictions and best weights go")] = Path("results/train"),
     device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
-    threads: cli.Threads = 1,
-    limit_train: cli.LimitTrain = 60_000,
-    learning_rate: cli.LearningRate = 1e-3,
-    early_stopping: cli.EarlyStopping = None,
-    reduce_lr: cli.ReduceLr = None,
-    checkpoint: cli.Checkpoint = True,
-    deterministic: cli.Deterministic = False,
-    data_dir: cli.DataDir = None,
+    threads: options.Threads = 1,
+    limit_train: options.LimitTrain = 60_000,
+    learning_rate: options.LearningRate = 1e-3,
+    early_stopping: options.EarlyStopping = None,
+    reduce_lr: options.ReduceLr = None,
+    checkpoint: options.Checkpoint = True,
+    deterministic: options.Deterministic = False,
+    data_dir: options.DataDir = None,
 ) -> None:
     """Train CONTENDER once, epoch by epoch before your eyes, and keep its best weights."""
-    with cli.exit_codes():
-        (one_track,) = cli.tracks(track, at_most=1)
-        named = cli.contender(contender)
+    with options.exit_codes():
+        (one_track,) = options.tracks(track, at_most=1)
+        named = options.contender(contender)
         spec = RunSpec(
             contender=named,
             track=one_track,
@@ -54,7 +54,7 @@ def train(
             batch_size=batch_size,
             optimizer=Adam(learning_rate=learning_rate),
             limit_train=limit_train,
-            device=cast(Literal["cpu", "gpu"], cli.device(device, ("cpu", "gpu"))),
+            device=cast(Literal["cpu", "gpu"], options.device(device, ("cpu", "gpu"))),
             threads=threads,
             early_stopping=early_stopping,
             reduce_lr=reduce_lr,
@@ -67,8 +67,8 @@ def train(
                 f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
             )
         store.prepare(out)
-        console = cli.stdout_console()
-        with cli.holding(out, console):
+        console = options.stdout_console()
+        with options.holding(out, console):
             store.refuse_study(out)
             record = train_here(spec, load(data_dir), out, console)
         if record.clock is not None:
@@ -76,7 +76,7 @@ def train(
                 f"{record.run_id} {record.status}: {record.clock.train_seconds:.1f} s of training", markup=False
             )
         console.print(f"Record, predictions and best weights are in {out}", markup=False)
-    raise SystemExit(0 if record.status == "completed" else cli.RUNS_FAILED)
+    raise SystemExit(0 if record.status == "completed" else options.RUNS_FAILED)
 
 
 def train_here(spec: RunSpec, data: FashionMnist, out: Path, console: Console) -> RunRecord:
@@ -89,4 +89,4 @@ def train_here(spec: RunSpec, data: FashionMnist, out: Path, console: Console) -
 
 
 if __name__ == "__main__":
-    cli.run_app(train)
+    options.run_app(train)

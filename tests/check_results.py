@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lenet.data import load
-from runners import store
+from runners.core import store
 
 
 def main() -> None:

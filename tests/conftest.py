@@ -9,7 +9,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from runners.registry import FRAMEWORKS
+from runners.core.frameworks import FRAMEWORKS
 
 # Folders whose files are not done at once: those of `cluster` look for a Ray of this machine. Long ones, so first.
 TOGETHER = ("scripts", "cluster", "lab")

@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 
 from cluster.session import GOES_ON
-from runners import store
-from runners.study import run_specs
-from tests.scripts.processes import environment, wait_until_gone
+from runners.core import store
+from runners.core.study import run_specs
+from tests.helpers.processes import environment, wait_until_gone
 from tests.storm_study import PLAN
 
 LONGEST_PAUSE_SECONDS = 1.5  # between kills of what a study goes on without

@@ -8,17 +8,20 @@ if __name__ == "__main__":  # before all else is loaded, which takes seconds
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from cluster import study as of_cluster
 from lenet.data import FashionMnist
-from runners import store
-from runners.record import Clock, EpochRow, RunRecord, RunResult
-from runners.spec import RunSpec
-from runners.study import Plan
-from scripts import cli, compare
-from tests.cluster.stubs import NO_DATA, row
+from runners.core import store
+from runners.core.record import Clock, EpochRow, RunRecord, RunResult
+from runners.core.spec import RunSpec
+from runners.core.study import Plan
+from scripts import options
+from scripts.progress import Progress
+from tests.helpers.stubs import NO_DATA, row
 
 PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)  # type: ignore[arg-type]
 SECONDS_PER_EPOCH = 0.2
@@ -40,17 +43,18 @@ def stub_run(
 
 def study(folder: Path) -> None:
     """Do what is missing of the study, its failed runs too."""
-    compare.run_of_study = stub_run  # type: ignore[assignment]
-    may = compare.Permissions(retry_failed=True, go_on_unmatched=False, wait_seconds=0, isolate=False)
-    console = cli.stdout_console()
-    with cli.exit_codes():
+    of_cluster.run_of_study = stub_run  # type: ignore[assignment]
+    may = of_cluster.Permissions(retry_failed=True, isolate=False)
+    console = options.stdout_console()
+    tell, progress = partial(console.print, markup=False), partial(Progress, console)
+    with options.exit_codes():
         store.prepare(folder)
-        with cli.holding(folder, console):
-            compare.do_missing_runs(folder, PLAN, "cpu", "local", NO_DATA, console, may)
+        with options.holding(folder, console):
+            of_cluster.complete(folder, PLAN, "cpu", "local", NO_DATA, may, tell, progress)
             done = store.existing_study(folder)
             records, _ = store.read_records(folder, done)
-    raise SystemExit(0 if all(record.status == "completed" for record in records) else cli.RUNS_FAILED)
+    raise SystemExit(0 if all(record.status == "completed" for record in records) else options.RUNS_FAILED)
 
 
 if __name__ == "__main__":
-    cli.run_app(study)
+    options.run_app(study)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.environment import PROJECT
+from runners.core.environment import PROJECT
 
 FRAMEWORKS = {"keras", "tensorflow", "torch"}
 
@@ -21,14 +21,17 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "never"),
     [
-        ("import lenet.data, lenet.draws, lenet.architecture", FRAMEWORKS | {"ray", "runners", "cluster", "scripts"}),
-        ("import runners.run, runners.study, runners.store", FRAMEWORKS | {"ray", "cluster", "scripts"}),
+        ("import lenet.data, lenet.network", FRAMEWORKS | {"ray", "runners", "cluster", "scripts"}),
+        ("import runners.core.run, runners.core.study, runners.core.store", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import runners.report.build, runners.report.screen", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import cluster.executor, cluster.session, cluster.inline", FRAMEWORKS | {"scripts"}),
         ("import scripts.report, scripts.seed_variance", FRAMEWORKS | {"ray", "cluster"}),
         ("import scripts.compare", FRAMEWORKS),
-        ("from runners.registry import load_runner; load_runner('keras')", {"torch", "ray", "cluster"}),
-        ("from runners.registry import load_runner; load_runner('torch')", {"tensorflow", "keras", "ray", "cluster"}),
+        ("from runners.core.runner import load_runner; load_runner('keras')", {"torch", "ray", "cluster"}),
+        (
+            "from runners.core.runner import load_runner; load_runner('torch')",
+            {"tensorflow", "keras", "ray", "cluster"},
+        ),
     ],
 )
 def test_a_folder_loads_nothing_from_above_it_and_no_foreign_framework(statement: str, never: set[str]) -> None:
@@ -36,7 +39,7 @@ def test_a_folder_loads_nothing_from_above_it_and_no_foreign_framework(statement
 
 
 def test_the_boundary_check_sees_what_is_loaded() -> None:
-    assert {"torch", "runners"} <= loaded_by("from runners.registry import load_runner; load_runner('torch')")
+    assert {"torch", "runners"} <= loaded_by("from runners.core.runner import load_runner; load_runner('torch')")
 
 
 # Of these formats, reading a file of somebody else's may run what is in it.

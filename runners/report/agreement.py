@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.record import RunRecord
+from runners.core.record import RunRecord
+from runners.core.study import Plan
 from runners.report.comparisons import batch_sizes, pairs_by_seed
 from runners.report.statistics import agreement, holm
 from runners.report.verdict import SEEDS_FOR_A_VERDICT
 from runners.report.wording import counted, p_value, share
-from runners.study import Plan
 
 MCNEMAR = {"p_mcnemar_median": "float64", "p_mcnemar_holm": "float64", "n_mcnemar_below_05": "Int64"}
 COLUMNS = ["track", "a", "b", "what", "n", "mean", "sd", "low", "high", *MCNEMAR]

@@ -1,6 +1,6 @@
 """The parity audit, for people."""
 
-from runners.audit import Audit, AuditRow
+from runners.parity.checks import Audit, AuditRow
 from runners.report.wording import ABSENT
 
 DRAWN = "drawn, and audited"  # what matched takes from no framework: the order of images, the last batch included

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from lenet.errors import BadInput
-from runners import audit as parity
-from runners import divergence, pilot, store
-from runners.audit import Audit
-from runners.divergence import Divergence
-from runners.record import RunRecord
-from runners.report import markdown, page, tables
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.record import RunRecord
+from runners.core.store import Kept
+from runners.core.study import Study
+from runners.core.text import printable
+from runners.parity import checks as parity
+from runners.parity import divergence
+from runners.parity.checks import Audit
+from runners.parity.divergence import Divergence
+from runners.report import markdown, page, pilot, tables
 from runners.report.agreement import agreement_table
 from runners.report.comparisons import any_differ, comparisons_table
 from runners.report.control import control_sentences
@@ -24,9 +28,6 @@ from runners.report.plots import Plot
 from runners.report.scaling import scaling_table
 from runners.report.variance import Source, variance_table
 from runners.report.wrong_winner import wrong_winner_table
-from runners.store import Kept
-from runners.study import Study
-from runners.text import printable
 
 
 @dataclass(frozen=True)

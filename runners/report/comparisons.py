@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lenet.data import TEST_IMAGES
+from runners.core.spec import Contender
+from runners.core.study import Plan, global_batch_size
 from runners.report.metrics import Metric, declared_metrics
 from runners.report.statistics import (
     Comparison,
@@ -22,8 +24,6 @@ from runners.report.statistics import (
 )
 from runners.report.verdict import DIFFERENT, SIGNIFICANT, Verdict, compare, verdict
 from runners.report.wording import HELD_FIXED, size
-from runners.spec import Contender
-from runners.study import Plan, global_batch_size
 
 COLUMNS = [
     "metric",

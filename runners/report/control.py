@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+from runners.core.spec import Contender
 from runners.report.metrics import BY_NAME
 from runners.report.wording import ABSENT, amount, interval
-from runners.spec import Contender
 
 
 def control_sentences(comparisons: pd.DataFrame) -> list[str]:

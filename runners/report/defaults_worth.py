@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runners.core.study import Plan
 from runners.report.comparisons import batch_sizes, pairs_by_seed, sides, unreached
 from runners.report.metrics import METRICS, Metric, declared_metrics
 from runners.report.statistics import DifferenceChange, difference_change
 from runners.report.verdict import SEEDS_FOR_A_VERDICT
 from runners.report.wording import amount, contrast, counted, interval
-from runners.study import Plan
 
 NUMBERS = ["matched", "native", "only_defaults", "ci95_low", "ci95_high"]
 COLUMNS = ["metric", "a", "b", *NUMBERS, "n_matched", "n_native", "sentence"]

@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from runners.divergence import PARTED, Divergence, Line
+from runners.parity.divergence import PARTED, Divergence, Line
 from runners.report.plots import COLOURS, INK, MUTED, STYLE, Plot, legend_below, new_figure, save
 
 SMALLEST = 1e-17  # drawn for a distance of zero, which a logarithmic axis does not have

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runners.registry import FRAMEWORKS
+from runners.core.frameworks import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
 MODULES = {package for framework in FRAMEWORKS.values() for package in framework.packages}
@@ -51,7 +51,7 @@ class EaseRow:
     counted: str
 
 
-KERAS, TORCH = "runners/keras_runner.py", "runners/torch_runner.py"
+KERAS, TORCH = "runners/keras/runner.py", "runners/torch/runner.py"
 PARTS: dict[str, dict[str, tuple[Part, ...]]] = {
     "data handling": {
         "keras": (Part(KERAS, ("native_data",)),),
@@ -68,13 +68,13 @@ PARTS: dict[str, dict[str, tuple[Part, ...]]] = {
         # TimedCheckpoint only puts Keras's own on the clock, so its first line is all that a user needs of it.
         "keras": (Part(KERAS, ("callbacks",)), Part(KERAS, ("TimedCheckpoint",), using=("ModelCheckpoint",))),
         "torch": (
-            Part("runners/torch_callbacks.py", ("improves", "ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau")),
+            Part("runners/torch/callbacks.py", ("improves", "ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau")),
             Part(TORCH, ("train",), using=("checkpoint", "reduce_lr", "early_stopping")),
         ),
     },
     "difficulty": {  # beside all of the above
-        "keras": (Part("lenet/keras_model.py", ("build_model",)), Part(KERAS, ("predict",))),
-        "torch": (Part("lenet/torch_model.py", ("LeNet5",)), Part(TORCH, ("predict",))),
+        "keras": (Part("lenet/keras_model.py", ("build_model",)), Part("runners/keras/inspect.py", ("predict",))),
+        "torch": (Part("lenet/torch_model.py", ("LeNet5",)), Part("runners/torch/inspect.py", ("predict",))),
     },
 }
 
@@ -131,7 +131,7 @@ def _row(aspect: str, subject: str, read: Read) -> EaseRow:
 
 
 def _flexibility(read: Read) -> EaseRow:
-    paths = {name: framework.runner.replace(".", "/") + ".py" for name, framework in FRAMEWORKS.items()}
+    paths = {name: f"runners/{name}/runner.py" for name in FRAMEWORKS}
     cells = {name: f"{_number(step_statements(read(path)), 'own statement')} per batch" for name, path in paths.items()}
     where = f"the innermost loop that uses {' or '.join(GRADIENTS)}, if there is one, in {' and '.join(paths.values())}"
     return EaseRow("flexibility", cells, f"Statements of the training step that are there to edit: {where}.")

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from runners.core.text import printable
 from runners.report.headline import headlines
 from runners.report.page import title
 from runners.report.sections import Section, Table, sections
-from runners.text import printable
 
 if TYPE_CHECKING:
     from runners.report.build import Report

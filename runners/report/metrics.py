@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from runners.study import Plan
+from runners.core.study import Plan
 
 HIGHER_OR_LOWER = ("is {} higher than", "is {} lower than")
 

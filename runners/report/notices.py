@@ -6,15 +6,15 @@ from math import isfinite
 from pathlib import Path
 
 from lenet.data import TRAIN_IMAGES
-from runners.audit import Audit
-from runners.record import RunRecord
+from runners.core.record import RunRecord
+from runners.core.spec import RunSpec
+from runners.core.store import Unreadable
+from runners.core.study import Plan, run_specs, settings_of, to_do
+from runners.parity.checks import Audit
 from runners.report.comparisons import are_matched
 from runners.report.statistics import outliers
-from runners.report.tables import seconds_to_accuracy
+from runners.report.tables import epochs_with_own_order, seconds_to_accuracy
 from runners.report.wording import HELD_FIXED, SOURCES, from_the_root
-from runners.spec import RunSpec
-from runners.store import Unreadable
-from runners.study import Plan, run_specs, settings_of, to_do
 
 NAMED = 10  # run ids in one notice
 LIBRARIES = {"cuda": "CUDA", "cudnn": "cuDNN"}
@@ -41,6 +41,7 @@ def notices(
         _few_seeds,
         _held_fixed,
         _different_batches,
+        _one_order_for_all_epochs,
         _part_of_the_data,
         _busy_machine,
         _different_machines,
@@ -171,6 +172,20 @@ def _different_batches(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:
     recipe = f"Images a step (--scaling weak, --lr-rule {plan.lr_rule}): {told}. Another batch size is another recipe"
     advice = "for accuracies that compare, use --scaling strong and another --out."
     return [f"{recipe}, so these do not pair{f', and {audited}' if audited else ''}; {advice}"]
+
+
+def _one_order_for_all_epochs(_plan: Plan, records: Sequence[RunRecord]) -> list[str]:
+    """Each epoch of training is meant to see the images in a new order."""
+    several = [record for record in records if len(record.epoch_orders_sha256) > 1]
+    repeating = [record for record in several if epochs_with_own_order(record) == 1]
+    names = list(dict.fromkeys(str(record.spec.contender) for record in repeating))
+    if not names:
+        return []
+    return [
+        f"In native, {' and '.join(names)} saw the training images in the same order in all epochs of a run: that is "
+        "the framework's own default, and another order for each epoch is usual. Use --track matched for the same "
+        "orders in all contenders."
+    ]
 
 
 def _part_of_the_data(plan: Plan, _records: Sequence[RunRecord]) -> list[str]:

@@ -14,18 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from runners.registry import FRAMEWORKS
-from runners.spec import Contender
-from runners.store import write_atomically
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.spec import Contender
+from runners.core.store import write_atomically
 
-# Okabe and Ito (2008): told apart with every kind of colour vision, and in grey.
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
-COLOURS = dict(zip(FRAMEWORKS, OKABE_ITO, strict=False))
+COLOURS = {name: framework.colour for name, framework in FRAMEWORKS.items()}
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
 # All that is no framework's is drawn in these, which a dark page swaps for light ones.
 INK, MUTED = "#1f2328", "#6b7280"
-IN_THE_DARK = {INK: "#e6edf3", MUTED: "#9aa4b2", "#0072b2": "#3d9bdc", "#d55e00": "#ef7f2e"}
+OF_FRAMEWORKS = {framework.colour.lower(): framework.dark_colour for framework in FRAMEWORKS.values()}
+IN_THE_DARK = {INK: "#e6edf3", MUTED: "#9aa4b2", **OF_FRAMEWORKS}
 COMPACT: dict[str, Any] = {"fontsize": 8, "columnspacing": 1.0, "handlelength": 1.6, "handletextpad": 0.5}
 WIDTH_INCHES = 4.0  # with 10-point type: a paper's column, and still legible when a page shrinks it to 340 pixels
 STYLE: dict[Any, Any] = {

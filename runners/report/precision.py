@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+from runners.core.spec import Vary
 from runners.report.statistics import half_width_of
 from runners.report.wording import ABSENT, SOURCES, number
-from runners.spec import Vary
 
 RUNS_FORESEEN = (3, 5, 10, 20, 50, 100)
 HEADING = (

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runners.registry import FRAMEWORKS
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.spec import Contender
+from runners.core.study import Plan, settings_of
 from runners.report.comparisons import pairs_by_seed
 from runners.report.statistics import mean_interval, ratio_comparison
 from runners.report.verdict import SEEDS_FOR_A_VERDICT
 from runners.report.wording import ABSENT, counted, number
-from runners.spec import Contender
-from runners.study import Plan, settings_of
 
 COLUMNS = [
     *("framework", "contender", "strategy", "replicas", "track", "scaling", "lr_rule"),

@@ -6,12 +6,12 @@ import pandas as pd
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from runners.core.text import printable
 from runners.report.build import Report
 from runners.report.defaults_worth import ON_SCREEN
 from runners.report.headline import headlines
 from runners.report.scaling import scaling_grid
 from runners.report.wording import EXACTLY_ZERO, summary_grid, variance_grid
-from runners.text import printable
 
 
 def show(report: Report, console: Console) -> None:

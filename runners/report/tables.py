@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from lenet.data import TEST_IMAGES
-from runners.record import Clock, RunRecord
+from runners.core.record import Clock, RunRecord
+from runners.core.store import write_atomically
 from runners.report.statistics import mean_interval, sampling_error
 from runners.report.wording import MEANS
-from runners.store import write_atomically
 
 RUN_COLUMNS = [
     "run_id",
@@ -42,6 +42,7 @@ RUN_COLUMNS = [
     "order_sha256",
     "seconds_to_accuracy",
     "communication_share",
+    "epochs_with_own_order",
 ]
 EPOCH_COLUMNS = [
     "run_id",
@@ -73,7 +74,8 @@ def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = Non
     rows = [
         {**_run_row(record), "seconds_to_accuracy": seconds_to_accuracy(record, target_accuracy)} for record in records
     ]
-    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"seconds_to_accuracy": float, "communication_share": float})
+    numbers = ("seconds_to_accuracy", "communication_share", "epochs_with_own_order")
+    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype(dict.fromkeys(numbers, float))
 
 
 def seconds_to_accuracy(record: RunRecord, target: float | None) -> float | None:
@@ -164,7 +166,13 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
         "init_sha256": record.init_sha256,
         "order_sha256": record.order_sha256,
         "communication_share": record.communication_share,
+        "epochs_with_own_order": epochs_with_own_order(record),
     }
+
+
+def epochs_with_own_order(record: RunRecord) -> int | None:
+    """In how many orders the run saw the images over its epochs; None if that is not known."""
+    return len(set(record.epoch_orders_sha256)) or None
 
 
 def _images_per_second(record: RunRecord) -> float | None:

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lenet.errors import BadInput
-from runners import pilot, store
-from runners.pilot import Pilot
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.spec import VARIES, Vary
+from runners.core.study import Study, differences
+from runners.report import pilot
+from runners.report.pilot import Pilot
 from runners.report.statistics import (
     distribution_variance,
     half_width,
@@ -22,8 +25,6 @@ from runners.report.statistics import (
     stein_runs,
 )
 from runners.report.tables import counts_of_others, runs_table
-from runners.spec import VARIES, Vary
-from runners.study import Study, differences
 
 METRICS = ("test_accuracy", "test_loss")
 FIGURES = {

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from runners.core.spec import Vary
 from runners.report.plots import INK, MUTED, WIDTH_INCHES, Look, Plot, legend_below, looks
 from runners.report.precision import RUNS_FORESEEN, foreseen
 from runners.report.wording import SOURCES
-from runners.spec import Vary
 
 # Title, unit, and by what a value of the table is multiplied for it.
 MEASURED = {"test_accuracy": ("Test accuracy", "percentage points", 100), "test_loss": ("Test loss", "nats", 1)}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from runners.environment import PROJECT
+from runners.core.environment import PROJECT
+from runners.core.spec import Vary
 from runners.report.metrics import BY_NAME, Metric
-from runners.spec import Vary
 
 ABSENT = "-"
 # What the runs of a contender differ in, and what is then the same in all of them.

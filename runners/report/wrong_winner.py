@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from runners.core.spec import VARIES, Vary
 from runners.report.statistics import probability_of_improvement
 from runners.report.variance import Source
 from runners.report.wording import ABSENT, SOURCES
-from runners.spec import VARIES, Vary
 
 CHANCE = ("wrong_winner", "wrong_winner_low", "wrong_winner_high")
 COLUMNS = ["vary", "track", "better", "worse", "n_better", "n_worse", "difference", *CHANCE]

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from runners.registry import process_environment
+from runners.core.frameworks import process_environment
 from tests.bench import big_report
 
 REPORT = "report"

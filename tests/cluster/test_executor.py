@@ -15,14 +15,14 @@ from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
 from cluster import executor
 from cluster.executor import MAX_ATTEMPTS, call_each, execute
-from cluster.need import Need, need_of
+from cluster.resources import Need, need_of
 from lenet.data import FashionMnist
-from lenet.errors import ProcessDied
-from runners.events import EpochDone, Event, Retried, Started
-from runners.record import EpochRow, RunResult
-from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, dies_at_first, intervals, pid_and, raises_or_dies, stub
-from tests.ray_heads import wait_for
+from runners.core.errors import ProcessDied
+from runners.core.events import EpochDone, Event, Retried, Started
+from runners.core.record import EpochRow, RunResult
+from runners.core.spec import RunSpec
+from tests.helpers.rays import wait_for
+from tests.helpers.stubs import NO_DATA, dies_at_first, intervals, pid_and, raises_or_dies, stub
 
 CPUS, GPUS = 2, 2
 

@@ -8,13 +8,13 @@ import psutil
 import pytest
 
 from cluster.inline import call_each, execute
-from lenet.errors import ProcessDied
-from runners import environment
-from runners.events import EpochDone, Event, Started
-from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, dies_at_first, pid_and, raises_or_dies, stub, tells_its_pid_and_sleeps
-from tests.ray_heads import wait_for
-from tests.scripts.processes import wait_until_gone
+from runners.core import environment
+from runners.core.errors import ProcessDied
+from runners.core.events import EpochDone, Event, Started
+from runners.core.spec import RunSpec
+from tests.helpers.processes import wait_until_gone
+from tests.helpers.rays import wait_for
+from tests.helpers.stubs import NO_DATA, dies_at_first, pid_and, raises_or_dies, stub, tells_its_pid_and_sleeps
 
 SPECS = [RunSpec(contender=name, epochs=2) for name in ("keras", "torch")]
 

@@ -15,10 +15,10 @@ from packaging.requirements import Requirement
 from ray.cluster_utils import Cluster
 
 from cluster.isolation import _same_code, agreed, pins, shared, versions_on_nodes
-from cluster.need import Need
-from lenet.errors import BadInput
-from runners.environment import PROJECT, Software, code_sha256, refuse_other_software
-from runners.record import RunRecord
+from cluster.resources import Need
+from runners.core.environment import PROJECT, Software, code_sha256, refuse_other_software
+from runners.core.errors import BadInput
+from runners.core.record import RunRecord
 
 FRAMEWORKS = {"tensorflow", "tensorflow_cpu", "keras", "torch"}
 

@@ -10,10 +10,10 @@ from ray.cluster_utils import Cluster
 from cluster.executor import call_each, execute
 from cluster.session import session
 from lenet.data import FashionMnist
-from lenet.errors import ClusterLost
-from runners.events import Event
-from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, stub
+from runners.core.errors import ClusterLost
+from runners.core.events import Event
+from runners.core.spec import RunSpec
+from tests.helpers.stubs import NO_DATA, stub
 
 LOST = (
     r"no node has had room for 1 CPU\(s\) for 2 seconds: the cluster's 1 node\(s\) have: 0 CPU\(s\), 0 GPU\(s\); what"

@@ -8,10 +8,10 @@ import pytest
 import ray
 
 from cluster.executor import MAX_ATTEMPTS, execute
-from runners.events import Event, Retried
-from runners.record import RunResult
-from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA
+from runners.core.events import Event, Retried
+from runners.core.record import RunResult
+from runners.core.spec import RunSpec
+from tests.helpers.stubs import NO_DATA
 
 # Below what the run takes; above what Ray itself and tests beside this one come to take meanwhile.
 ROOM_BYTES = 2**30

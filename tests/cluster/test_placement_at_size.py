@@ -17,9 +17,9 @@ from ray.remote_function import RemoteFunction
 
 from cluster import executor
 from lenet.data import FashionMnist
-from runners.record import Clock, EpochRow, RunRecord, RunResult
-from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, row
+from runners.core.record import Clock, EpochRow, RunRecord, RunResult
+from runners.core.spec import RunSpec
+from tests.helpers.stubs import NO_DATA, row
 
 NODES, GPUS = 8, 8
 NARROW, PAIRS, WIDE = 140, 60, 24

@@ -16,15 +16,15 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 
 from cluster import executor, train_job
 from cluster.executor import execute
-from cluster.need import Need, need_of
+from cluster.resources import Need, need_of
 from cluster.train_job import ProcessDied
 from lenet.data import FashionMnist, load
-from runners.events import EpochDone, Event, Retried, Started
-from runners.record import EpochRow, RunRecord, RunResult
-from runners.run import failure, run
-from runners.spec import RunSpec
-from tests.cluster.stubs import NO_DATA, row
-from tests.ray_heads import wait_for
+from runners.core.events import EpochDone, Event, Retried, Started
+from runners.core.record import EpochRow, RunRecord, RunResult
+from runners.core.run import failure, run
+from runners.core.spec import RunSpec
+from tests.helpers.rays import wait_for
+from tests.helpers.stubs import NO_DATA, row
 
 CPUS = 2
 ALL_STOP_WITHIN_SECONDS = 60

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from lenet.data import cache_folder, load
-from runners.record import RunRecord
+from runners.core.record import RunRecord
+from tests.helpers.processes import run_script
 from tests.lab.hosts import Host, Lab, hosts, what_is_missing
-from tests.scripts.processes import run_script
 
 pytestmark = pytest.mark.skipif(what_is_missing() is not None, reason=f"no test hosts: {what_is_missing()}")
 

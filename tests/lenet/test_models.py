@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
-from lenet.architecture import LAYERS, PARAMETER_COUNT, parameter_shapes
 from lenet.data import scale
-from lenet.draws import initial_weights, weights_sha256
+from lenet.network import LAYERS, PARAMETER_COUNT, parameter_shapes
+from runners.core.draws import initial_weights, weights_sha256
 
 
 class InKeras:
     def __init__(self):
         import keras
 
-        from lenet import keras_model
+        from lenet.keras_model import build_model
+        from runners.keras import weights
 
-        self.module, self.model = keras_model, keras_model.build_model()
+        self.module, self.model = weights, build_model()
         self.numpy = keras.ops.convert_to_numpy
 
     def parameter_count(self):
@@ -36,9 +37,10 @@ class InTorch:
     def __init__(self):
         import torch
 
-        from lenet import torch_model
+        from lenet.torch_model import LeNet5
+        from runners.torch import weights
 
-        self.module, self.model, self.torch = torch_model, torch_model.LeNet5(), torch
+        self.module, self.model, self.torch = weights, LeNet5(), torch
 
     def parameter_count(self):
         return sum(parameter.numel() for parameter in self.model.parameters())

@@ -1,8 +1,8 @@
 import pytest
 
 from lenet import data
-from runners import registry
-from runners.spec import RunSpec
+from runners.core.runner import load_inspector, load_runner
+from runners.core.spec import RunSpec
 
 
 @pytest.fixture(scope="session")
@@ -13,15 +13,25 @@ def fashion_mnist():
 @pytest.fixture(scope="session")
 def keras_runner():
     """Set up as for a matched run on one thread; TensorFlow takes these settings only once in a process."""
-    runner = registry.load_runner("keras", "matched")
+    runner = load_runner("keras", "matched")
     runner.configure(RunSpec(contender="keras"))
     return runner
 
 
 @pytest.fixture
+def keras_inspector(keras_runner):
+    return load_inspector("keras", "matched")
+
+
+@pytest.fixture
+def torch_inspector(torch_runner):
+    return load_inspector("torch", "matched")
+
+
+@pytest.fixture
 def torch_runner():
     """Set up as for a matched run on one thread; flushed denormals would disturb Hypothesis elsewhere."""
-    runner = registry.load_runner("torch", "matched")
+    runner = load_runner("torch", "matched")
     import torch
 
     threads = torch.get_num_threads()

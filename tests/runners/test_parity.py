@@ -4,13 +4,15 @@ Only the first steps: float32 rounds differently in the two, and sooner or later
 differently, after which the paths part by themselves.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 
-from lenet.architecture import parameter_shapes
 from lenet.data import scale
-from lenet.draws import batch_orders, initial_weights, weights_sha256
-from runners.spec import RunSpec
+from lenet.network import parameter_shapes
+from runners.core.draws import batch_orders, initial_weights, weights_sha256
+from runners.core.spec import RunSpec
 
 # float32 resolves a weight near 0.1 to 7e-9, which is 7e-6 of an Adam step of 0.001; and where a gradient comes near
 # Adam's epsilon, its rounding is not divided away. Which kernels a processor gets moves it: 5e-6 to 2e-5 were seen.
@@ -50,17 +52,18 @@ def in_keras(keras_runner, first_batch):
 def in_torch(torch_runner, first_batch):
     import torch
 
-    from lenet import torch_model
+    from lenet.torch_model import LeNet5
+    from runners.torch.weights import get_weights
 
     images, labels = torch.from_numpy(first_batch[0]).permute(0, 3, 1, 2), torch.from_numpy(first_batch[1]).long()
     model, _, loss_function = torch_runner.build(spec("torch"), torch.device("cpu"))
     loss = loss_function(model(images), labels)
     loss.backward()
-    holder = torch_model.LeNet5()  # its weights are the gradients, so that they are read out in neutral layout
+    holder = LeNet5()  # its weights are the gradients, so that they are read out in neutral layout
     with torch.no_grad():
         for held, parameter in zip(holder.parameters(), model.parameters(), strict=True):
             held.copy_(parameter.grad)
-    return loss.item(), torch_model.get_weights(holder)
+    return loss.item(), get_weights(holder)
 
 
 def test_the_first_batch_has_the_same_loss(in_keras, in_torch):
@@ -87,12 +90,18 @@ def test_gradients_of_another_batch_would_be_told_apart(in_keras, in_torch, kera
 # Whole steps, through the production feeds and loops
 
 
+def weights_of(model):
+    """In the neutral layout."""
+    framework = "torch" if hasattr(model, "named_parameters") else "keras"
+    return importlib.import_module(f"runners.{framework}.weights").get_weights(model)
+
+
 def fit_keras(runner, data, settings, orders):
     """Weights after `fit`, and each epoch's loss."""
     run = spec("keras", **settings)
     model = runner.build(run)
     history = model.fit(**runner.matched_data(run, data, orders), epochs=run.epochs, verbose=0)
-    return runner.get_weights(model), history.history["loss"]
+    return weights_of(model), history.history["loss"]
 
 
 def train_torch(runner, data, settings, orders):
@@ -102,7 +111,7 @@ def train_torch(runner, data, settings, orders):
     model, optimizer, loss_function = runner.build(run, torch.device("cpu"))
     epochs = runner.matched_data(run, data, orders)
     losses = [runner.train_epoch(model, batches, loss_function, optimizer, lambda: None)[0] for batches in epochs]
-    return runner.get_weights(model), losses
+    return weights_of(model), losses
 
 
 def moved(weights, seed):
@@ -223,8 +232,8 @@ def test_in_the_native_track_each_framework_draws_its_own_weights(keras_runner, 
 
     model, _, _ = torch_runner.build(spec("torch", track="native"), torch.device("cpu"))
     drawn = weights_sha256(initial_weights(0))
-    assert weights_sha256(torch_runner.get_weights(model)) != drawn
-    assert weights_sha256(keras_runner.get_weights(keras_runner.build(spec("keras", track="native")))) != drawn
+    assert weights_sha256(weights_of(model)) != drawn
+    assert weights_sha256(weights_of(keras_runner.build(spec("keras", track="native")))) != drawn
 
 
 def test_in_the_native_track_each_framework_has_its_own_epsilon(keras_runner, torch_runner):

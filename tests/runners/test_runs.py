@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from lenet.data import scale
-from lenet.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
-from lenet.errors import BadInput
-from runners.record import RunRecord
-from runners.registry import FRAMEWORKS
-from runners.run import failure
-from runners.spec import VARIES, Adam, RunSpec
-from runners.study import Plan, run_specs
+from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.record import RunRecord
+from runners.core.run import failure
+from runners.core.spec import VARIES, Adam, RunSpec
+from runners.core.study import Plan, run_specs
+from tests.helpers import HELPERS
 
 SMALL = {"limit_train": 1_280, "epochs": 2}
 
@@ -38,7 +39,7 @@ class Done:
 
 
 def do(folder, *specs, test_images=10_000):
-    command = [sys.executable, str(Path(__file__).with_name("one_process.py")), str(folder), str(test_images)]
+    command = [sys.executable, str(HELPERS / "one_process.py"), str(folder), str(test_images)]
     subprocess.run([*command, *(spec.model_dump_json() for spec in specs)], check=True, timeout=900)
     modules = set(json.loads((folder / "modules.json").read_text()))
     return [left_behind(folder / str(number), spec, modules) for number, spec in enumerate(specs)]
@@ -80,8 +81,8 @@ def framework(request):
 
 
 @pytest.fixture
-def runner(request, framework):
-    return request.getfixturevalue(f"{framework}_runner")
+def inspector(request, framework):
+    return request.getfixturevalue(f"{framework}_inspector")
 
 
 @pytest.fixture
@@ -97,6 +98,18 @@ def test_a_run_completes(small_run, framework, track):
     assert (record.status, record.error, record.attempts) == ("completed", None, 1)
     assert record.run_id == f"{framework}-{track}-seed0"
     assert timedelta() < datetime.now(UTC) - record.started_at < timedelta(hours=1)
+
+
+def test_matched_runs_have_the_drawn_order_of_each_epoch(done, framework):
+    orders = batch_orders(0, SMALL["epochs"], SMALL["limit_train"])
+    assert done(framework, "matched").record.epoch_orders_sha256 == tuple(map(orders_sha256, orders))
+
+
+@pytest.mark.parametrize(("framework", "of_their_own"), [("keras", 1), ("torch", 2)])
+def test_native_keras_has_one_order_for_all_epochs_and_pytorch_a_new_one_for_each(done, framework, of_their_own):
+    """Keras's documentation has `shuffle` shuffle "before each epoch". A release that does turns this red."""
+    hashes = done(framework, "native").record.epoch_orders_sha256
+    assert (len(hashes), len(set(hashes))) == (2, of_their_own)
 
 
 def test_rows_count_from_one_and_each_is_reported(small_run):
@@ -118,8 +131,8 @@ def test_predictions_are_those_of_the_last_row(small_run, fashion_mnist):
     assert accuracy == pytest.approx(small_run.record.epochs[-1].test_accuracy, abs=1e-6)
 
 
-def test_the_best_weights_load_back_as_probabilities(small_run, runner, fashion_mnist):
-    probabilities = runner.predict(small_run.checkpoint, scale(fashion_mnist.test_images))
+def test_the_best_weights_load_back_as_probabilities(small_run, inspector, fashion_mnist):
+    probabilities = inspector.predict(small_run.checkpoint, scale(fashion_mnist.test_images))
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (10_000, 10))
     assert probabilities.min() >= 0
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -386,33 +399,33 @@ class Trap:
 ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
 
 
-def assert_refused(runner, path):
+def assert_refused(inspector, path):
     with pytest.raises(BadInput, match="does not hold this network's") as refusal:
-        runner.predict(path, ONE_IMAGE)
+        inspector.predict(path, ONE_IMAGE)
     assert str(path) in str(refusal.value)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_pickle_posing_as_pytorch_weights_is_refused_and_not_executed(torch_runner, tmp_path, protocol):
+def test_a_pickle_posing_as_pytorch_weights_is_refused_and_not_executed(torch_inspector, tmp_path, protocol):
     path = tmp_path / "best_model.pt"
     path.write_bytes(pickle.dumps({"conv1.weight": Trap(tmp_path / "sprung")}, protocol))
-    assert_refused(torch_runner, path)
+    assert_refused(torch_inspector, path)
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_pickle_inside_a_pytorch_file_is_refused_and_not_executed(torch_runner, tmp_path):
+def test_a_pickle_inside_a_pytorch_file_is_refused_and_not_executed(torch_inspector, tmp_path):
     import torch
 
     path = tmp_path / "best_model.pt"
     torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, path)
-    assert_refused(torch_runner, path)
+    assert_refused(torch_inspector, path)
     assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("ending", ["keras", "h5"])
-def test_a_layer_with_code_of_its_own_is_refused_and_not_executed(keras_runner, tmp_path, ending):
+def test_a_layer_with_code_of_its_own_is_refused_and_not_executed(keras_inspector, tmp_path, ending):
     import keras
 
     trap = tmp_path / "sprung"
@@ -421,7 +434,7 @@ def test_a_layer_with_code_of_its_own_is_refused_and_not_executed(keras_runner, 
     posing = keras.Sequential([keras.Input((28, 28, 1)), spring, keras.layers.Flatten(), keras.layers.Dense(10)])
     posing.save(tmp_path / f"x.{ending}")
     trap.unlink()  # building it has called it
-    assert_refused(keras_runner, (tmp_path / f"x.{ending}").rename(tmp_path / "best_model.weights.h5"))
+    assert_refused(keras_inspector, (tmp_path / f"x.{ending}").rename(tmp_path / "best_model.weights.h5"))
     assert not trap.exists()
     keras.saving.load_model((tmp_path / "best_model.weights.h5").rename(tmp_path / f"x.{ending}"), safe_mode=False)
     assert trap.exists(), "whoever loads it as a model runs its code"
@@ -458,9 +471,9 @@ NOT_PYTORCH_WEIGHTS = {
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 @pytest.mark.parametrize("write", NOT_PYTORCH_WEIGHTS.values(), ids=NOT_PYTORCH_WEIGHTS)
-def test_a_file_without_pytorch_weights_is_refused_by_name(torch_runner, tmp_path, write):
+def test_a_file_without_pytorch_weights_is_refused_by_name(torch_inspector, tmp_path, write):
     write(tmp_path / "best_model.pt")
-    assert_refused(torch_runner, tmp_path / "best_model.pt")
+    assert_refused(torch_inspector, tmp_path / "best_model.pt")
 
 
 def keras_file(change):
@@ -507,9 +520,9 @@ NOT_KERAS_WEIGHTS = {
 
 
 @pytest.mark.parametrize("write", NOT_KERAS_WEIGHTS.values(), ids=NOT_KERAS_WEIGHTS)
-def test_a_file_without_keras_weights_is_refused_by_name(keras_runner, tmp_path, write):
+def test_a_file_without_keras_weights_is_refused_by_name(keras_inspector, tmp_path, write):
     write(tmp_path / "best_model.weights.h5")
-    assert_refused(keras_runner, tmp_path / "best_model.weights.h5")
+    assert_refused(keras_inspector, tmp_path / "best_model.weights.h5")
 
 
 def test_preparing_the_data_is_on_the_data_clock(torch_runner, fashion_mnist, monkeypatch):

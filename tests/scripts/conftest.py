@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.ray_heads import ray_head
-from tests.scripts.processes import TOKEN
+from tests.helpers.processes import TOKEN
+from tests.helpers.rays import ray_head
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runners import audit
-from tests.runners.faults import FAULTS
-from tests.scripts.processes import SCRIPTS, environment, run_script
+from runners.parity import checks
+from tests.helpers.faults import FAULTS
+from tests.helpers.processes import SCRIPTS, environment, run_script
 
 PROJECT = SCRIPTS.parent
 SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
@@ -39,7 +39,7 @@ def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count(" yes ") == 15
     assert "Parity audit (quick): all 15 checks hold" in done.stdout
-    kept = audit.read(tmp_path)
+    kept = checks.read(tmp_path)
     assert kept is not None
     assert kept.failed == ()
     assert kept.machines

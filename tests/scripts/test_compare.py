@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lenet.architecture import CLASS_NAMES
 from lenet.data import SHA256, cache_folder, load
-from runners import audit
-from tests.ray_heads import wait_for
-from tests.scripts.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone, workers_of
+from lenet.network import CLASS_NAMES
+from runners.parity import checks
+from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone, workers_of
+from tests.helpers.rays import wait_for
 
 SIZE = ("--limit-train", 1280, "--epochs", 2)
 SMALL = (*SIZE, "--address", "local")
@@ -46,7 +46,7 @@ def audited(study: Path, *folders: Path) -> None:
     """Give other folders the study's parity audit, which holds for them too, so that they do not each do their own."""
     for folder in folders:
         folder.mkdir(exist_ok=True)
-        shutil.copy(study / audit.FILE, folder)
+        shutil.copy(study / checks.FILE, folder)
 
 
 def runs_of(folder: Path) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def test_the_folder_holds_what_it_promises(study: Path) -> None:
     assert {path.name for path in (study / "tables").iterdir()} == tables
     assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg", ".csv"}
     assert (study / "report.html").stat().st_size < 5_000_000
-    assert audit.read(study).failed == ()
+    assert checks.read(study).failed == ()
     for run_id in run_ids:
         predictions = np.load(study / "predictions" / f"{run_id}.npy", allow_pickle=False)
         assert (predictions.dtype, predictions.shape) == (np.uint8, (10_000,))
@@ -322,7 +322,7 @@ def test_two_replicas_are_audited_and_end_where_one_process_does(ray_here: str, 
     one = ("--address", ray_here, "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
     done = run_script("compare", "torch", "torch:ddp:2", *one, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    held = audit.read(folder)
+    held = checks.read(folder)
     assert {(row.a, row.b) for row in held.rows} == {("torch", "torch:ddp:2")}
     assert held.failed == ()
     alone, together = (runs_of(folder).loc[f"{name}-matched-seed0"] for name in ("torch", "torch-ddp-2"))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runners.environment import PROJECT, code_sha256
-from runners.record import RunRecord
-from tests.scripts.processes import command, environment, run_script
+from runners.core.environment import PROJECT, code_sha256
+from runners.core.record import RunRecord
+from tests.helpers.processes import command, environment, run_script
 
 
 @pytest.fixture(scope="module")

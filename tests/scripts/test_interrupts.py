@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.scripts.processes import command, environment, finish, read_until, start_script, wait_until_gone
+from tests.helpers.processes import command, environment, finish, read_until, start_script, wait_until_gone
 
 SENTENCE = "error: interrupted; what is recorded stays, and the same command goes on from there\n"
 LOSES_ONE = """
@@ -51,9 +51,14 @@ raise SystemExit(3)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize(
-    ("script", "delay"), [("report", 0.2), ("seed_variance", 0.5), ("train", 0.8), ("compare", 1.2)]
+    ("script", "delay", "number"),
+    [
+        ("report", 0.2, signal.SIGINT),
+        ("seed_variance", 0.5, signal.SIGTERM),
+        ("train", 0.8, signal.SIGINT),
+        ("compare", 1.2, signal.SIGTERM),
+    ],
 )
 def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
     script: str, delay: float, number: int, tmp_path: Path
@@ -69,7 +74,7 @@ def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
     assert (said, started.returncode) == (SENTENCE, 130)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_an_audit_that_is_stopped_leaves_no_process_and_no_scratch_folder(number: int, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

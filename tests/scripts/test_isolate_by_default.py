@@ -9,12 +9,12 @@ import pytest
 import ray
 from rich.console import Console
 
-from cluster import isolation, session
+from cluster import isolation, session, study
 from cluster.isolation import shared
-from runners.spec import RunSpec
-from runners.study import Plan
-from scripts import audit, compare
-from tests.cluster.stubs import NO_DATA
+from runners.core.spec import RunSpec
+from runners.core.study import Plan
+from scripts import audit
+from tests.helpers.stubs import NO_DATA
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,17 +35,17 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(_frameworks: Any, _needs: Any, environments: Any, _tell: Any) -> None:
         raise Asked(environments)
 
-    for module in (isolation, compare):
-        monkeypatch.setattr(module, "isolated", lambda device: f"isolated, for {device}")
+    monkeypatch.setattr(isolation, "isolated", lambda device: f"isolated, for {device}")
+    for module in (isolation, study):
         monkeypatch.setattr(module, "versions_on_nodes", ask)
-    for module in (session, compare):
+    for module in (session, study):
         monkeypatch.setattr(module, "session", lambda address: nullcontext("here"))
 
 
 def run_compare(device: str, isolate: bool | None, out: Path) -> None:
     plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))  # type: ignore[arg-type]
-    may = compare.Permissions(retry_failed=False, go_on_unmatched=False, wait_seconds=0, isolate=isolate)
-    compare.do_missing_runs(out, plan, device, "auto", NO_DATA, Console(quiet=True), may)
+    may = study.Permissions(isolate=isolate)
+    study.complete(out, plan, device, "auto", NO_DATA, may, print, lambda *_: nullcontext())  # type: ignore[arg-type, return-value]
 
 
 def run_audit(device: str, isolate: bool | None, _out: Path) -> None:

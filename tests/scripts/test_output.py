@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import command, environment
 from tests.runners.report.conftest import make_stub_study
-from tests.scripts.processes import command, environment
 
 NOBODY = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")  # a user whom no machine lists
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet.errors import BadInput
-from runners import store
-from runners.registry import FRAMEWORKS
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
 from scripts.predict import in_eight_bits, predict, read_image
+from tests.helpers.processes import run_script
 from tests.runners.report.conftest import make_stub_study
-from tests.scripts.processes import run_script
 
 GREY, RGB, GREY_ALPHA, RGB_ALPHA = 0, 2, 4, 6  # PNG's colour types
 RAMP = np.pad(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8), 2)  # on a dark border, so not inverted

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import run_script
 from tests.runners.report.conftest import make_stub_study
-from tests.scripts.processes import run_script
 
 
 @pytest.mark.parametrize(("gap", "differs"), [(0.02, True), (0.0, False)])

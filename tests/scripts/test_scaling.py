@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runners import audit
-from tests.scripts.processes import run_script
+from runners.parity import checks
+from tests.helpers.processes import run_script
 
 # Seven steps an epoch for one replica, four for two.
 STUDY = ("torch", "torch:ddp:2", "--scaling", "weak", "--lr-rule", "linear", "--limit-train", 832, "--epochs", 2)
@@ -46,7 +46,7 @@ def test_the_scaling_table_is_there_and_on_screen(study: Path) -> None:
 
 
 def test_the_audit_holds_both_to_batches_of_one_size(study: Path) -> None:
-    done = audit.read(study)
+    done = checks.read(study)
     assert done is not None
     assert (done.failed, done.conditions["batch_size"]) == ((), 128)
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from runners import store
-from tests.scripts.processes import run_script
+from runners.core import store
+from tests.helpers.processes import run_script
 
 TINY = ("--limit-train", 640, "--epochs", 1)
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from runners.registry import FRAMEWORKS
+from runners.core.frameworks import FRAMEWORKS
 from runners.report.ease import RULES, ease_table
 from runners.report.method import METHOD
 from runners.report.sections.parts import Section, Table

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from runners.record import RunRecord
+from runners.core.record import RunRecord
 from runners.report.sections.parts import LONGEST, Section, Table
 from runners.report.wording import ABSENT, counted, number
 

@@ -7,13 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from runners import audit, store
-from runners.audit import Audit, AuditRow
-from runners.record import Clock, Environment, EpochRow, RunRecord, RunResult
+from runners.core import store
+from runners.core.record import Clock, Environment, EpochRow, RunRecord, RunResult
+from runners.core.spec import RunSpec
+from runners.core.study import Plan, Study, run_specs
+from runners.parity import checks
+from runners.parity.checks import Audit, AuditRow
 from runners.report.build import build
 from runners.report.tables import runs_table
-from runners.spec import RunSpec
-from runners.study import Plan, Study, run_specs
 
 BEGUN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 COMMAND = "python scripts/compare.py keras torch --seeds 5 --out 'results/a & b'"
@@ -101,7 +102,7 @@ def an_audit(a="keras", b="torch", *, fails=False, plan=None):
         level="quick",
         rows=rows,
         machines=(ENVIRONMENT.cpu_model,),
-        conditions=audit.conditions(plan.contenders, plan, "c" * 64, {}),
+        conditions=checks.conditions(plan.contenders, plan, "c" * 64, {}),
         seconds=12.0,
     )
 
@@ -112,7 +113,7 @@ def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, ch
     Each change is the arguments by which `make_record` makes that run otherwise.
     """
     plan = _plan(contenders=contenders, seeds=seeds, **settings)
-    audit.write(folder, an_audit(plan=plan))
+    checks.write(folder, an_audit(plan=plan))
     hashes = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
     store.save_labels(folder, np.arange(10_000, dtype=np.uint8) % 10)
     store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **hashes))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from runners import audit
-from runners.audit import FILE
-from runners.defaults import Defaults
+from runners.parity import checks
+from runners.parity.checks import FILE
+from runners.parity.defaults import Defaults
 from runners.report.audit import DRAWN, defaults_grid
 from runners.report.build import assemble
 from runners.report.page import render
@@ -28,7 +28,7 @@ def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
 
 def test_a_failed_audit_unpairs_the_comparison_and_takes_the_word_away(study_folder):
     folder = study_folder()
-    audit.write(folder, an_audit(fails=True))
+    checks.write(folder, an_audit(fails=True))
     report = assemble(folder)
     assert not report.comparisons["paired"].any()
     assert report.comparisons["wins"].isna().all()
@@ -45,7 +45,7 @@ def test_a_failed_audit_unpairs_the_comparison_and_takes_the_word_away(study_fol
 def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder, make_plan):
     folder = study_folder(("keras", "torch", "torch:ddp:2"))
     plan = make_plan(contenders=("keras", "torch", "torch:ddp:2"))
-    audit.write(folder, an_audit("torch", "torch:ddp:2", fails=True, plan=plan))
+    checks.write(folder, an_audit("torch", "torch:ddp:2", fails=True, plan=plan))
     paired = assemble(folder).comparisons.groupby(["a", "b"])["paired"].all().to_dict()
     assert paired == {("keras", "torch"): True, ("keras", "torch:ddp:2"): False, ("torch", "torch:ddp:2"): False}
 
@@ -53,9 +53,9 @@ def test_contenders_that_hold_stay_paired_beside_one_that_does_not(study_folder,
 def test_what_is_held_only_against_a_contender_that_does_not_hold_is_not_matched_either(study_folder, make_plan):
     contenders = ("keras", "keras:mirrored:2", "torch", "torch:ddp:2")
     folder, plan = study_folder(contenders), make_plan(contenders=contenders)
-    rows = [row for pair in audit.pairs(plan.contenders) for row in an_audit(*pair, fails=pair[1] == "torch").rows]
+    rows = [row for pair in checks.pairs(plan.contenders) for row in an_audit(*pair, fails=pair[1] == "torch").rows]
     assert [(row.a, row.b) for row in rows[::2]] == [("keras", name) for name in contenders[1:3]] + [contenders[2:]]
-    audit.write(folder, an_audit(plan=plan).model_copy(update={"rows": tuple(rows)}))
+    checks.write(folder, an_audit(plan=plan).model_copy(update={"rows": tuple(rows)}))
     report = assemble(folder)
     assert report.audit.unmatched == {"torch", "torch:ddp:2"}
     paired = report.comparisons.groupby(["a", "b"])["paired"].all()
@@ -66,7 +66,7 @@ def test_what_is_held_only_against_a_contender_that_does_not_hold_is_not_matched
 def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     folder = study_folder(tracks=("matched", "native"))
     assert len(assemble(folder).defaults) == 4
-    audit.write(folder, an_audit(fails=True))
+    checks.write(folder, an_audit(fails=True))
     assert len(assemble(folder).defaults) == 0
 
 
@@ -78,7 +78,7 @@ def test_without_an_audit_of_the_same_conditions_a_study_says_so(study_folder, m
     folder = study_folder()
     (folder / FILE).unlink()
     if other:
-        audit.write(folder, an_audit(fails=True, plan=make_plan(**other)))
+        checks.write(folder, an_audit(fails=True, plan=make_plan(**other)))
     report = assemble(folder)
     assert report.audit is None
     assert report.notices == (
@@ -90,7 +90,7 @@ def test_without_an_audit_of_the_same_conditions_a_study_says_so(study_folder, m
 def test_runs_on_a_machine_that_was_not_audited_are_told(study_folder):
     folder = study_folder()
     done = an_audit().model_copy(update={"machines": ("Another CPU",)})
-    audit.write(folder, done)
+    checks.write(folder, done)
     (notice,) = assemble(folder).notices
     assert notice.startswith(f"Runs on {ENVIRONMENT.cpu_model} were not audited there; ")
 
@@ -110,7 +110,7 @@ def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
         )
         for name, own in (("keras", "1e-07"), ("torch", "1e-08"))
     )
-    audit.write(folder, an_audit().model_copy(update={"defaults": chosen}))
+    checks.write(folder, an_audit().model_copy(update={"defaults": chosen}))
     page = render(assemble(folder))
     assert '<th scope="row">epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>' in page
     assert "beta 1" not in page

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lenet.errors import BadInput
-from runners import audit, divergence
-from runners.divergence import Divergence, Line
+from runners.core.errors import BadInput
+from runners.core.study import run_specs
+from runners.parity import checks, divergence
+from runners.parity.divergence import Divergence, Line
 from runners.report.build import assemble, build
 from runners.report.document import to_json
 from runners.report.gallery import OURS, _plots
 from runners.report.page import render
 from runners.report.screen import show
-from runners.study import run_specs
 from tests.runners.report.conftest import an_audit
 
 ROOT = Path(__file__).parents[3]
@@ -71,7 +71,7 @@ def test_records_that_are_skipped_or_missing_are_told(everything):
 def test_a_failed_audit_leaves_no_seed_out_of_pairs_that_there_are_not(study_folder):
     folder = study_folder(changed={"keras-matched-seed0": FAILED})
     assert any("not in all pairs" in notice for notice in assemble(folder).notices)
-    audit.write(folder, an_audit(fails=True))
+    checks.write(folder, an_audit(fails=True))
     assert not any("not in all pairs" in notice for notice in assemble(folder).notices)
 
 

@@ -53,14 +53,14 @@ def shifted(by, values=NATIVE_B):
 
 
 def test_every_pair_has_a_row_for_every_metric_the_primary_one_first(make_plan):
-    plan = make_plan(contenders=("torch", "keras", "keras:mirrored:2"), tracks=("native", "tuned", "matched"))
+    plan = make_plan(contenders=("torch", "keras", "keras:mirrored:2"), tracks=("native", "matched"))
     found = defaults_table(runs_table([]), plan)
     pairs = [("torch", "keras"), ("torch", "keras:mirrored:2"), ("keras", "keras:mirrored:2")]
     expected = [(*pair, metric) for pair in pairs for metric in METRICS]
     assert list(found[["a", "b", "metric"]].itertuples(index=False, name=None)) == expected
 
 
-@pytest.mark.parametrize("tracks", [("matched",), ("native",), ("native", "tuned")])
+@pytest.mark.parametrize("tracks", [("matched",), ("native",)])
 def test_one_track_alone_cannot_tell(table, tracks):
     found = table(four(MATCHED_A, MATCHED_B, NATIVE_A, NATIVE_B), tracks=tracks)
     assert len(found) == 0

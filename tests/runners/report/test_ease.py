@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from runners.registry import FRAMEWORKS
+from runners.core.frameworks import FRAMEWORKS
 from runners.report import ease
 from runners.report.ease import PARTS, Count, EaseRow, Part, count, ease_table, read_source, step_statements
 
@@ -152,7 +152,7 @@ def test_the_table_has_the_articles_five_rows_and_every_framework() -> None:
     for row in table:
         assert list(row.cells) == list(FRAMEWORKS)
         assert all(re.match(r"\d+ ", cell) for cell in row.cells.values())
-        assert all(f"runners/{framework}_runner.py" in row.counted for framework in FRAMEWORKS)
+        assert all(f"runners/{framework}/runner.py" in row.counted for framework in FRAMEWORKS)
 
 
 def test_only_torch_has_a_training_step_of_its_own() -> None:
@@ -171,7 +171,7 @@ def test_difficulty_is_all_that_the_other_rows_count_and_more() -> None:
 def test_the_table_changes_with_the_source() -> None:
     old = "        loss.backward(weight)\n"
     table = changed(
-        "runners/torch_runner.py", old, f"{old}        torch.nn.utils.clip_grad_norm_(model.parameters(), 1)\n"
+        "runners/torch/runner.py", old, f"{old}        torch.nn.utils.clip_grad_norm_(model.parameters(), 1)\n"
     )
     for aspect, more in {
         "training process": [1, 2, 1],
@@ -187,14 +187,14 @@ def test_the_table_changes_with_the_source() -> None:
 def test_a_loop_over_batches_on_the_keras_side_is_discovered() -> None:
     old = "        model.fit("
     loop = "        for batch in feed:\n            model.train_on_batch(batch)\n"
-    assert numbers(changed("runners/keras_runner.py", old, loop + old), "flexibility", "keras") == [1]
+    assert numbers(changed("runners/keras/runner.py", old, loop + old), "flexibility", "keras") == [1]
 
 
 def test_a_renamed_function_breaks_the_table() -> None:
-    with pytest.raises(LookupError, match=r"runners/torch_runner\.py defines no train_epoch"):
-        changed("runners/torch_runner.py", "def train_epoch(", "def one_epoch(")
+    with pytest.raises(LookupError, match=r"runners/torch/runner\.py defines no train_epoch"):
+        changed("runners/torch/runner.py", "def train_epoch(", "def one_epoch(")
     with pytest.raises(LookupError, match="Nothing uses fit among train"):
-        changed("runners/keras_runner.py", "model.fit(", "model.train(")
+        changed("runners/keras/runner.py", "model.fit(", "model.train(")
 
 
 def test_helpers_of_what_is_counted_are_counted_too() -> None:

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from runners.core.spec import RunSpec
+from runners.core.store import Unreadable
+from runners.core.study import run_specs
 from runners.report.notices import notices
-from runners.spec import RunSpec
-from runners.store import Unreadable
-from runners.study import run_specs
 
 
 @pytest.fixture
@@ -166,6 +166,16 @@ def test_what_was_held_fixed_is_told_and_that_it_is_no_answer_over_seeds(make_re
     records = [make_record(**{name: getattr(spec, name) for name in RunSpec.model_fields}) for spec in run_specs(plan)]
     advice = "what is found holds for that one draw; for an answer over seeds, use --vary all and another --out."
     assert notices(plan, records, []) == [f"Every run had the {told}: {advice}"]
+
+
+@pytest.mark.parametrize(("orders", "told"), [("aa", True), ("ab", False), ("a", False), ("", False)])
+def test_one_order_for_all_epochs_of_a_run_is_told(clean, orders, told):
+    plan, records = clean()
+    hashes = tuple(order * 64 for order in orders)
+    records = changed(records, "torch-matched-seed2", epoch_orders_sha256=hashes)
+    found = notices(plan, records, [])
+    assert len(found) == told
+    assert not told or found[0].startswith("In native, torch saw the training images in the same order in all epochs")
 
 
 def test_part_of_the_data_is_told(clean):

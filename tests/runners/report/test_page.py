@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runners import divergence
-from runners.divergence import Trace
+from runners.core.spec import Contender, Settings
+from runners.parity import divergence
+from runners.parity.divergence import Trace
 from runners.report import wording
 from runners.report.agreement import agreement_sentences, mcnemar_sentences
 from runners.report.build import assemble, build
@@ -21,7 +22,6 @@ from runners.report.precision import precision_grid
 from runners.report.sections import sections
 from runners.report.wording import agreement_grid
 from runners.report.wrong_winner import wrong_winner_grid
-from runners.spec import Contender, Settings
 from tests.runners.report.conftest import make_stub_study
 
 VOID = {"meta", "img", "br"}

@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from runners.divergence import Divergence, Line
+from runners.parity.divergence import Divergence, Line
 from runners.report.comparisons import comparisons_table
 from runners.report.contrasts import SEEDS_AS_DOTS, forest, paired_runs
 from runners.report.curves import CURVES, QUANTILES, SEED, learning_curves

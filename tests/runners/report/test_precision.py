@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.pilot import Pilot
+from runners.report.pilot import Pilot
 from runners.report.precision import beyond_images_sentences, precision_grid, precision_sentences
 from runners.report.tables import runs_table
 from runners.report.variance import Source, variance_table

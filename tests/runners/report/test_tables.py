@@ -18,7 +18,7 @@ RUNS = (
     "run_id, contender, framework, strategy, replicas, track, seed, status, error, epochs, batch_size, train_loss, "
     "test_loss, test_accuracy, best_test_accuracy, startup_seconds, import_seconds, data_seconds, compile_seconds, "
     "train_seconds, eval_seconds, total_seconds, images_per_second, attempts, node, init_sha256, order_sha256, "
-    "seconds_to_accuracy, communication_share"
+    "seconds_to_accuracy, communication_share, epochs_with_own_order"
 )
 EPOCHS = (
     "run_id, contender, track, seed, epoch, train_loss, train_accuracy, test_loss, test_accuracy, learning_rate, "

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from runners import store
-from runners.events import Retried, Started
-from runners.progress import Progress
-from runners.record import RunResult
+from runners.core import store
+from runners.core.events import Retried, Started
+from runners.core.record import RunResult
+from runners.core.study import run_specs
+from runners.core.text import printable
 from runners.report import markdown
 from runners.report.build import assemble
 from runners.report.screen import show
 from runners.report.sections import Section, Table
-from runners.study import run_specs
-from runners.text import printable
+from scripts.progress import Progress
 
 STEERS = "\x1b[2J\r\x07\x9b\x7f\u202egnp\u2066\u2028\udce9"
 MARKED = (

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lenet.errors import BadInput
-from runners import store
-from runners.pilot import FILE, Pilot
+from runners.core import store
+from runners.core.errors import BadInput
+from runners.core.spec import VARIES
 from runners.report.build import assemble, build
 from runners.report.page import render
+from runners.report.pilot import FILE, Pilot
 from runners.report.tables import runs_table
 from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import EXACTLY_ZERO, SOURCES, variance_grid
-from runners.spec import VARIES
 from tests.runners.report.conftest import ACCURACIES, LOSSES
 
 

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_hex
 from scipy import stats
 
-from runners.pilot import Pilot
 from runners.report.gallery import draw_variance
+from runners.report.pilot import Pilot
 from runners.report.plots import COLOURS
 from runners.report.tables import runs_table
 from runners.report.variance import Source, variance_table

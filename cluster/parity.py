@@ -1,0 +1,89 @@
+"""The parity audit where the runs go: each contender's witness in a fresh process, placed as a run."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from lenet.data import FashionMnist
+from runners.core.environment import Software, refuse_other_software
+from runners.core.errors import BadInput, ClusterLost, ProcessDied
+from runners.core.spec import Contender, RunSpec, Settings
+from runners.parity.checks import Audit, compare, conditions
+from runners.parity.divergence import Divergence, divergence, follow, walks
+from runners.parity.evidence import Level, Task, Witness, testify
+
+# cluster.executor.call_each on a Ray cluster, cluster.inline.call_each on this machine alone.
+CallEach = Callable[[Callable[[Any, FashionMnist], Any], Sequence[RunSpec], Sequence[Any], FashionMnist], Sequence[Any]]
+
+
+def audit_begins(contenders: Sequence[Contender], level: Level) -> str:
+    """What is said before an audit, which takes a while."""
+    return f"Parity audit ({level}): {', '.join(map(str, contenders))}, each in a process of its own."
+
+
+def hold_audit(
+    contenders: Sequence[Contender],
+    settings: Settings,
+    level: Level,
+    data: FashionMnist,
+    call_each: CallEach,
+    software: Software,
+) -> Audit:
+    """Audit the contenders against each other; `software` is what each of their processes must have.
+
+    Raises BadInput if one has other software, and ClusterLost if its processes kept dying: a death is no mismatch.
+    """
+    begun = time.perf_counter()
+    tasks = [Task(contender=contender, settings=settings, level=level) for contender in contenders]
+    answers = call_each(partial(_testify_with, software), [task.spec() for task in tasks], tasks, data)
+    witnesses = [_witness(task, answer) for task, answer in zip(tasks, answers, strict=True)]
+    return Audit(
+        level=level,
+        rows=compare(tasks, witnesses, data),
+        machines=tuple(dict.fromkeys(witness.machine for witness in witnesses if witness.machine)),
+        conditions=conditions(contenders, settings, software.code_sha256, software.versions),
+        defaults=tuple(witness.defaults for witness in witnesses if witness.defaults),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def follow_divergence(
+    contenders: Sequence[Contender], settings: Settings, data: FashionMnist, call_each: CallEach
+) -> Divergence:
+    """Follow how the contenders part; raises the exception of a process that fails, as `hold_audit` does."""
+    walked = walks(contenders, settings)
+    traces = call_each(follow, [walk.spec("float32") for walk in walked], walked, data)
+    for walk, trace in zip(walked, traces, strict=True):
+        _raise_if_lost(walk.name, trace)
+        if isinstance(trace, Exception):
+            raise trace
+    return divergence(walked, traces)
+
+
+def _testify_with(software: Software, task: Task, data: FashionMnist) -> Witness:
+    """`testify`, in a process that must have this software; raises BadInput if it has other."""
+    refuse_other_software(task.contender.framework, software)
+    return testify(task, data)
+
+
+def _witness(task: Task, answer: Witness | Exception) -> Witness:
+    """The answer, or what is left of a witness whose process failed: the last line says what it was."""
+    _raise_if_lost(str(task.contender), answer)
+    if isinstance(answer, Exception):
+        return Witness(str(task.contender), death=_last_line(answer))
+    return answer
+
+
+def _raise_if_lost(name: str, answer: Any) -> None:
+    if isinstance(answer, BadInput):
+        raise BadInput(str(getattr(answer, "cause", answer))) from answer
+    if isinstance(answer, ProcessDied):
+        raise ClusterLost(
+            f"the audit is not done: each process that was started for {name} died ({answer}), as one does that "
+            "is killed or runs out of memory; repeat the command"
+        )
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

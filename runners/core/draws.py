@@ -1,0 +1,58 @@
+"""Everything random about a matched run, drawn with NumPy so that no framework has a say in it.
+
+Initial weights and batch order come from independent streams: either seed can change without moving the other draw.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lenet.network import LAYERS, Weights, parameter_shapes
+
+# Spawn keys that keep the streams of one seed apart (numpy.random.SeedSequence).
+_INITIALISATION, _ORDER = 0, 1
+
+
+def initial_weights(seed: int) -> Weights:
+    """Glorot-uniform kernels and zero biases, float32, in neutral layout.
+
+    Kernels are uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, equation 16), as Keras's default.
+    """
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_INITIALISATION,)))
+    weights: Weights = {}
+    for layer in LAYERS:
+        limit = sqrt(6 / sum(layer.fans))
+        weights[f"{layer.name}/kernel"] = generator.uniform(-limit, limit, layer.kernel_shape).astype(np.float32)
+        weights[f"{layer.name}/bias"] = np.zeros(layer.kernel_shape[-1:], np.float32)
+    return weights
+
+
+def batch_orders(seed: int, epochs: int, images: int) -> np.ndarray:
+    """Each epoch's permutation of the training images: int64, shape (epochs, images).
+
+    Every epoch has a stream of its own, so a longer run begins with the same orders as a shorter one.
+    """
+    streams = (np.random.SeedSequence(seed, spawn_key=(_ORDER, epoch)) for epoch in range(epochs))
+    return np.stack([np.random.default_rng(stream).permutation(images) for stream in streams])
+
+
+def weights_sha256(weights: Weights) -> str:
+    """SHA-256 over the parameters' bytes (little-endian, C order) in the layer table's order."""
+    digest = hashlib.sha256()
+    for name in parameter_shapes():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights[name]).astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def epoch_orders_sha256(orders: Sequence[ArrayLike], epochs: int) -> tuple[str, ...]:
+    """`orders_sha256` of each of the first epochs by itself."""
+    return tuple(orders_sha256(np.asarray(order)) for order in orders[:epochs])
+
+
+def orders_sha256(orders: np.ndarray) -> str:
+    """SHA-256 over the orders' bytes (little-endian int64, epoch after epoch)."""
+    return hashlib.sha256(np.ascontiguousarray(orders, dtype="<i8").tobytes()).hexdigest()

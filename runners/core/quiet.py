@@ -1,0 +1,30 @@
+"""Keep what C++ libraries write to file descriptor 2 off the user's screen; Python's own stderr stays."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runners.core.output import unfailing
+
+
+@contextmanager
+def native_stderr_hidden() -> Iterator[None]:
+    """Within the context, file descriptor 2 leads to a temporary file and `sys.stderr` to where it led before.
+
+    TensorFlow logs before its log level is in force, so no environment variable reaches those lines.
+    """
+    sys.stderr.flush()
+    python_stderr = sys.stderr
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        sys.stderr = unfailing(screen, python_stderr.encoding)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            sys.stderr = python_stderr
+            os.dup2(screen, 2)
+            os.close(screen)

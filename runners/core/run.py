@@ -1,0 +1,120 @@
+"""One run from start to record, in this process: the same wherever it happens."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import ceil
+
+import psutil
+
+from lenet.data import FashionMnist
+from runners.core import environment
+from runners.core.clock import Stopwatch
+from runners.core.environment import Software
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.memory import keep_freed_memory
+from runners.core.record import Clock, Environment, EpochRow, RunRecord, RunResult, Status
+from runners.core.runner import Outcome, load_runner
+from runners.core.scratch import scratch
+from runners.core.spec import RunSpec
+
+# What the frameworks and Python call running out of memory, and what PyTorch says where it has no name for it.
+OUT_OF_MEMORY = {"OutOfMemoryError", "ResourceExhaustedError", "MemoryError"}
+SAYS_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED")
+
+
+def run(
+    spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None = None
+) -> RunResult:
+    """Do one run and describe it; raises whatever training raises.
+
+    `began_at` (seconds since the epoch) is when starting up began, by default with this process.
+    """
+    stopwatch = Stopwatch(max(0.0, time.time() - (began_at or process_began_at())))
+    started_at, load_before = datetime.now(UTC), environment.load_average()
+    framework = spec.contender.framework
+    keeps_freed_memory = spec.track == "matched" and keep_freed_memory()
+    with scratch() as folder:
+        runner = load_runner(framework, spec.track, spec.contender.strategy)
+        stopwatch.lap("import")
+        outcome = runner.train(spec, data.first(spec.limit_train), stopwatch, on_epoch, folder)
+        stopwatch.lap("other")
+        best = folder / FRAMEWORKS[framework].checkpoint
+        checkpoint = best.read_bytes() if best.exists() else None
+    outcome = replace(outcome, flags={**outcome.flags, "keeps_freed_memory": keeps_freed_memory})
+    seen = environment.describe(outcome, data.sha256, load_before)
+    return RunResult(_record(spec, outcome, stopwatch.clock(), seen, started_at), outcome.predictions, checkpoint)
+
+
+def run_of_study(
+    software: Software,
+    spec: RunSpec,
+    data: FashionMnist,
+    on_epoch: Callable[[EpochRow], None],
+    began_at: float | None = None,
+) -> RunResult:
+    """`run`, for a study done with this software; raises BadInput where this process has other."""
+    environment.refuse_other_software(spec.contender.framework, software)
+    return run(spec, data, on_epoch, began_at)
+
+
+def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | None = None) -> RunResult:
+    """What is left of a run that raised `error`, traceback included: a `failed` record, or `oom` if memory ran out.
+
+    `node` is where the run was, as far as that is known.
+    """
+    record = RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status="oom" if _out_of_memory(error) else "failed",
+        error="".join(traceback.format_exception(error)).strip(),
+        attempts=attempts,
+        node=node,
+    )
+    return RunResult(record)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return bool(names & OUT_OF_MEMORY) or any(words in str(error) for words in SAYS_OUT_OF_MEMORY)
+
+
+def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, started_at: datetime) -> RunRecord:
+    status, error = _ending(spec, outcome)
+    return RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status=status,
+        error=error,
+        epochs=outcome.epochs,
+        clock=clock,
+        environment=seen,
+        node=seen.node,
+        nodes=outcome.nodes or (seen.node,),
+        started_at=started_at,
+        init_sha256=outcome.init_sha256,
+        order_sha256=outcome.order_sha256,
+        epoch_orders_sha256=outcome.epoch_orders_sha256,
+        steps=outcome.steps,
+        communication_share=outcome.communication_share,
+    )
+
+
+def _ending(spec: RunSpec, outcome: Outcome) -> tuple[Status, str | None]:
+    """The run's status, and what is wrong with it: whatever the cause, a run cut short is not completed."""
+    epochs = len(outcome.epochs)
+    if outcome.epochs and outcome.epochs[-1].diverged:
+        return "diverged", f"the loss is not finite after epoch {epochs}"
+    if not spec.may_end_after(epochs):
+        return "failed", f"{epochs} epochs were trained where {spec.epochs} were due"
+    due = epochs * ceil(spec.limit_train / spec.batch_size)
+    if outcome.steps != due:
+        return "failed", f"{outcome.steps} steps were taken where {due} were due in {epochs} epochs"
+    return "completed", None
+
+
+def process_began_at(not_before: float = 0.0) -> float:
+    """When this process began or, if that is later, `not_before`: it may have been waiting for a run to be placed."""
+    return max(psutil.Process().create_time(), not_before)

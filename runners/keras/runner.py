@@ -1,0 +1,300 @@
+"""The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch/runner.py."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
+from tensorflow.python.util._pywrap_util_port import IsMklEnabled  # nor has this: whether oneDNN is in use
+
+from lenet.data import FashionMnist, scale
+from lenet.keras_model import build_model
+from lenet.network import Weights
+from runners.core.clock import Stopwatch
+from runners.core.draws import batch_orders, epoch_orders_sha256, initial_weights, orders_sha256, weights_sha256
+from runners.core.errors import BadInput
+from runners.core.frameworks import FRAMEWORKS
+from runners.core.record import EpochRow, Flag
+from runners.core.runner import Outcome
+from runners.core.spec import RunSpec
+from runners.keras import replicas as distribute
+from runners.keras.orders import noted_orders
+from runners.keras.weights import get_weights, set_weights
+
+CHECKPOINT = FRAMEWORKS["keras"].checkpoint
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+
+
+def train(
+    spec: RunSpec,
+    data: FashionMnist,
+    stopwatch: Stopwatch,
+    on_epoch: Callable[[EpochRow], None],
+    folder: Path,
+    on_step: Callable[[Weights], None] | None = None,
+) -> Outcome:
+    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step.
+
+    Of several processes each goes through this with its share of every batch; the outcome is that of all of them.
+    """
+    strategy = configure(spec)
+    stopwatch.synchronize = partial(distribute.synchronize, strategy)
+    with strategy.scope():
+        model = build(spec)
+    init_sha256 = weights_sha256(get_weights(model))
+    stopwatch.lap("build")
+
+    if spec.track == "matched":
+        orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
+        feed = matched_data(spec, data, orders)
+    else:
+        orders = None
+        feed = native_data(spec, data)
+    reporter = EpochReporter(stopwatch, on_epoch)
+    chosen = callbacks(spec, folder, stopwatch, writes=distribute.is_first(strategy))
+    watchers = [] if on_step is None else [StepReporter(on_step)]
+    called = [reporter, *chosen, *watchers]
+
+    fed: Sequence[np.ndarray] = ()
+    if spec.contender.strategy != "single":
+        predictions = distribute.fit(strategy, model, spec, data, feed, called, stopwatch.first_step)
+    else:
+        time_first_step(model, stopwatch)
+        with noted_orders() as fed:
+            model.fit(**feed, epochs=spec.epochs, callbacks=called, verbose=0)
+        predictions = predicted_classes(model, spec, data.test_images)
+
+    return Outcome(
+        epochs=tuple(reporter.rows),
+        predictions=predictions,
+        init_sha256=init_sha256,
+        order_sha256=None if orders is None else orders_sha256(orders),
+        epoch_orders_sha256=epoch_orders_sha256(fed if orders is None else list(orders), len(reporter.rows)),
+        steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
+        nodes=distribute.nodes(strategy),
+        **what_is_in_force(spec, model),
+    )
+
+
+def configure(spec: RunSpec) -> tf.distribute.Strategy:
+    """Devices, threads, precision and determinism, before TensorFlow's runtime starts; returns who trains together."""
+    gpus = tf.config.list_physical_devices("GPU")
+    replicas = distribute.replicas_here(spec.contender)
+    if spec.device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+        if replicas > 1:
+            (cpu,) = tf.config.list_physical_devices("CPU")
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    elif not gpus:
+        raise BadInput(f"TensorFlow {tf.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
+    else:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    # Replicas that share a process share its threads.
+    tf.config.threading.set_intra_op_parallelism_threads(spec.threads * replicas)
+    tf.config.threading.set_inter_op_parallelism_threads(spec.threads * replicas)
+    if spec.track == "matched":
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    if spec.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_floatx(spec.dtype)
+    keras.config.set_dtype_policy(spec.dtype)  # which Keras takes from floatx only once
+    keras.utils.set_random_seed(spec.seed)
+    return distribute.strategy(spec)
+
+
+def build(spec: RunSpec) -> keras.Model:
+    """The compiled model: drawn weights and the stated Adam in matched, Keras's own in native."""
+    model = build_model()
+    if spec.track == "matched":
+        set_weights(model, initial_weights(spec.init_seed))
+        optimizer = OPTIMIZERS[spec.optimizer.name](**spec.optimizer.model_dump())
+    else:
+        optimizer = keras.optimizers.Adam(learning_rate=spec.optimizer.learning_rate)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    # Keras's own choice compiles wherever there is a GPU, and no other framework's matched side is compiled.
+    jit_compile = False if spec.track == "matched" else "auto"
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=jit_compile)
+    return model
+
+
+def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> dict[str, Any]:
+    """Arguments of `fit` that feed it the drawn order of each epoch, and the test images as they come."""
+    return {
+        "x": batches(spec, data.train_images, data.train_labels, orders),
+        "steps_per_epoch": ceil(orders.shape[1] / spec.batch_size),
+        "shuffle": False,
+        "validation_data": batches(
+            spec, data.test_images, data.test_labels, np.arange(len(data.test_labels))[np.newaxis]
+        ),
+    }
+
+
+def batches(spec: RunSpec, images: np.ndarray, labels: np.ndarray, orders: np.ndarray) -> tf.data.Dataset:
+    """Batches in each of the orders, int64 (epochs, images), one after the other, the short last ones included."""
+    steps = ceil(orders.shape[1] / spec.batch_size)
+    with tf.device("CPU"):
+        all_images, all_labels, order = tf.constant(scale(images, spec.dtype)), tf.constant(labels), tf.constant(orders)
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        first = step % steps * spec.batch_size
+        picked = order[step // steps, first : first + spec.batch_size]
+        return tf.gather(all_images, picked), tf.gather(all_labels, picked)
+
+    options = tf.data.Options()
+    # With one thread, letting go of an autotuned dataset can take ten seconds and more.
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(2).with_options(options)
+
+
+def native_data(spec: RunSpec, data: FashionMnist) -> dict[str, Any]:
+    """Arguments of `fit` as the documentation has them: arrays, shuffled by Keras."""
+    train_images, test_images = (
+        images[..., np.newaxis].astype("float32") / 255.0 for images in (data.train_images, data.test_images)
+    )
+    return {
+        "x": train_images,
+        "y": data.train_labels,
+        "batch_size": spec.batch_size,
+        "shuffle": True,
+        "validation_data": (test_images, data.test_labels),
+    }
+
+
+def predicted_classes(model: keras.Model, spec: RunSpec, images: np.ndarray) -> np.ndarray:
+    """The class with the largest logit of each image (n, 28, 28): uint8 (n,)."""
+    size = spec.batch_size
+    parts = (scale(images[first : first + size], spec.dtype) for first in range(0, len(images), size))
+    return np.concatenate([model.predict_on_batch(part).argmax(axis=1) for part in parts]).astype(np.uint8)
+
+
+def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch, writes: bool = True) -> list[keras.callbacks.Callback]:
+    """Those asked for; all watch the test loss. Only a process that `writes` keeps the best weights."""
+    chosen: list[keras.callbacks.Callback] = []
+    if spec.checkpoint and writes:
+        path = str(folder / CHECKPOINT)
+        chosen.append(TimedCheckpoint(stopwatch, path, save_best_only=True, save_weights_only=True))
+    if spec.reduce_lr is not None:
+        chosen.append(keras.callbacks.ReduceLROnPlateau(patience=spec.reduce_lr))
+    if spec.early_stopping is not None:
+        chosen.append(keras.callbacks.EarlyStopping(patience=spec.early_stopping))
+    return chosen
+
+
+class TimedCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Keras's checkpoint, on its own clock."""
+
+    def __init__(self, stopwatch: Stopwatch, path: str, **options: Any) -> None:
+        super().__init__(path, **options)
+        self.stopwatch = stopwatch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.stopwatch.lap("other")
+        super().on_epoch_end(epoch, logs)
+        self.stopwatch.lap("checkpoint")
+
+
+class EpochReporter(keras.callbacks.Callback):
+    """Splits each epoch's time into training and evaluation, and hands its row on. Stops when a loss diverges."""
+
+    def __init__(self, stopwatch: Stopwatch, on_epoch: Callable[[EpochRow], None]) -> None:
+        super().__init__()
+        self.stopwatch, self.on_epoch = stopwatch, on_epoch
+        self.rows: list[EpochRow] = []
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.stopwatch.lap("data")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.stopwatch.lap("other")
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.train_seconds = self.stopwatch.lap("train")
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        self.eval_seconds = self.stopwatch.lap("eval")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        row = EpochRow(
+            epoch=epoch + 1,
+            train_loss=logs["loss"],
+            train_accuracy=logs["accuracy"],
+            test_loss=logs["val_loss"],
+            test_accuracy=logs["val_accuracy"],
+            learning_rate=float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            train_seconds=self.train_seconds,
+            eval_seconds=self.eval_seconds,
+        )
+        self.rows.append(row)
+        self.on_epoch(row)
+        self.model.stop_training = row.diverged
+
+
+class StepReporter(keras.callbacks.Callback):
+    """Hands on the weights after each step. Only used where somebody asks, for it slows the steps."""
+
+    def __init__(self, on_step: Callable[[Weights], None]) -> None:
+        super().__init__()
+        self.on_step = on_step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.on_step(get_weights(self.model))
+
+
+def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:
+    """Put the first training step, tracing included, on the `compile` clock.
+
+    A per-batch callback would do it too, but makes Keras bring every batch's logs to the host.
+    """
+    model.make_train_function()
+    step = model.train_function
+
+    def first_step(iterator: Any) -> Any:
+        logs = step(iterator)
+        model.train_function = step
+        stopwatch.first_step()
+        return logs
+
+    model.train_function = first_step
+
+
+def what_is_in_force(spec: RunSpec, model: keras.Model) -> dict[str, Any]:
+    """Versions and flags, read back from TensorFlow rather than repeated from the spec."""
+    build_info = tf.sysconfig.get_build_info()
+    gpus = tf.config.get_visible_devices("GPU")
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    versions |= {
+        name: str(build_info[f"{name}_version"]) for name in ("cuda", "cudnn") if f"{name}_version" in build_info
+    }
+    flags = {
+        **process_settings(),
+        "flushes_denormals": float(tf.constant(1e-39) * 0.5) == 0,
+        "onednn": bool(IsMklEnabled()),
+        "jit_compile": is_compiled(spec, model),
+        **distribute.facts(distribute.strategy(spec), spec.contender),
+    }
+    if gpus:
+        flags["memory_growth"] = all(tf.config.experimental.get_memory_growth(gpu) for gpu in gpus)
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    return {"versions": versions, "flags": flags, "gpu_model": details.get("device_name")}
+
+
+def is_compiled(spec: RunSpec, model: keras.Model) -> bool:
+    """Whether XLA compiles the training step; the loop of several replicas never asks for it."""
+    return spec.contender.strategy == "single" and bool(model.jit_compile)
+
+
+def process_settings() -> dict[str, Flag]:
+    """What holds for the whole process, read without starting TensorFlow's runtime; 0 threads are its own choice."""
+    return {
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "deterministic": is_op_determinism_enabled(),
+    }

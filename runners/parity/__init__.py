@@ -1,0 +1,1 @@
+"""Whether contenders compute the same."""

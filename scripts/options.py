@@ -1,0 +1,255 @@
+"""What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
+
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, cast
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from lenet.data import DataError
+from runners.core import store
+from runners.core.errors import BadInput, ClusterLost, NotMatched
+from runners.core.spec import (
+    DEVICES,
+    LARGEST_SEED,
+    LR_RULES,
+    MAX_SEEDS,
+    SCALINGS,
+    TRACKS,
+    VARIES,
+    Contender,
+    LrRule,
+    Scaling,
+    Track,
+    Vary,
+)
+from runners.core.text import printable
+from scripts import start
+from scripts.start import INTERRUPTED, INTERRUPTION
+
+# Options that more than one script has.
+Contenders = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="keras, torch, keras:mirrored:N, keras:multiworker:N, torch:ddp:N; one twice is an A/A control "
+        "[default: keras torch]"
+    ),
+]
+Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
+Epochs = Annotated[int, typer.Option(help="passes over the training images")]
+BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas (in weak scaling, of each)")]
+Device = Annotated[str, typer.Option(help="auto (GPUs where there are any), cpu or gpu")]
+Threads = Annotated[int, typer.Option(help="CPU threads of each run, and cores that it takes")]
+LimitTrain = Annotated[int, typer.Option(help="use only the first N training images")]
+LearningRate = Annotated[float, typer.Option(help="Adam's learning rate")]
+EarlyStopping = Annotated[
+    int | None, typer.Option(metavar="PATIENCE", help="stop after PATIENCE epochs without a lower test loss")
+]
+ReduceLr = Annotated[
+    int | None, typer.Option(metavar="PATIENCE", help="divide the learning rate by ten after PATIENCE such epochs")
+]
+Checkpoint = Annotated[bool, typer.Option(help="keep the best weights of each run")]
+Deterministic = Annotated[bool, typer.Option(help="ask the frameworks for deterministic kernels")]
+Isolate = Annotated[
+    bool | None,
+    typer.Option(help="give each framework an environment of its own, made by Ray [default: where GPUs are used]"),
+]
+DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion-MNIST .gz files")]
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="print the verdicts as one JSON document; all else goes to standard error")
+]
+FailIfDifferent = Annotated[
+    bool,
+    typer.Option(
+        "--fail-if-different",
+        help="exit 1 if the verdict on test accuracy is better or different for any two contenders on any track, at "
+        "5 % for all at once (Holm); equivalent, inconclusive and too few seeds do not count",
+    ),
+]
+
+PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
+Choice = TypeVar("Choice", bound=str)
+SCRIPTS = Path(__file__).resolve().parent
+BAD_INPUT, RUNS_FAILED, DIFFERENT = 2, 1, 1
+WEEK_SECONDS = 7 * 24 * 3600
+
+
+def run_app(command: Callable[..., Any]) -> None:
+    """Run a script's one command with plain help, without tracebacks full of locals."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        with exit_codes():
+            _refuse_another_checkout(Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve())
+            code = app(args=[_with_home(word) for word in sys.argv[1:]], standalone_mode=False)
+            if code == INTERRUPTED:  # outside the command's own code; typer swallows it
+                raise KeyboardInterrupt
+    except SystemExit as end:
+        code = end.code
+    start.leave(code or 0)
+    raise SystemExit(code or 0)
+
+
+def _with_home(word: str) -> str:
+    """The argument with `~` for the home folder as a path; the shell replaces it only at the start of a word."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    expanded = os.path.expanduser(value)  # noqa: PTH111 -- Path's own raises where no home is known
+    if expanded == "~" or expanded.startswith("~/"):
+        raise BadInput(f"{word!r} names a home folder, and none is known here; set HOME, or write the path in full")
+    return option + equals + expanded
+
+
+def _refuse_another_checkout(script: Path) -> None:
+    """Raise BadInput if the script is of another project than what it imports: it would not do what it says."""
+    own, installed = script.parent.parent, SCRIPTS.parent
+    if not (SCRIPTS / script.name).is_file():  # a test's
+        return
+    if (own / "runners").is_dir() and (own / "lenet").is_dir():
+        if own != installed and _sources(own) != _sources(installed):
+            raise BadInput(
+                f"{script} would use the code in {installed}; run {SCRIPTS / script.name}, or install {own} first "
+                "(`make -C` there does)"
+            )
+    elif script.read_bytes() != (SCRIPTS / script.name).read_bytes():  # where `ray submit` has put it
+        raise BadInput(f"{script} is not the {script.name} of the project installed in {installed}; make them the same")
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn bad input into one sentence and exit 2, Ctrl-C into exit 130."""
+    try:
+        yield
+    except (BadInput, DataError) as error:
+        _leave(str(error), BAD_INPUT)
+    except typer.TyperException as error:  # which by itself it shows below a block on usage
+        _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)
+    except ValidationError as error:
+        _leave(sentence_of(error), BAD_INPUT)
+    except (NotMatched, ClusterLost) as error:
+        _leave(str(error), RUNS_FAILED)
+    except KeyboardInterrupt:
+        _leave(INTERRUPTION, INTERRUPTED)
+
+
+def _leave(sentence: str, code: int) -> NoReturn:
+    print(f"error: {printable(sentence)}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _sources(project: Path) -> dict[Path, bytes]:
+    """All that a checkout does, by relative path."""
+    folders = (project / name for name in ("cluster", "lenet", "runners", "scripts"))
+    return {path.relative_to(project): path.read_bytes() for folder in folders for path in folder.rglob("*.py")}
+
+
+def sentence_of(error: ValidationError) -> str:
+    """The first thing wrong, as one sentence."""
+    first = error.errors()[0]
+    message = re.sub(r"\d{20,}", lambda digits: f"{float(digits[0]):g}", first["msg"].removeprefix("Value error, "))
+    if not first["loc"]:
+        return message
+    option = "--" + "-".join(str(part) for part in first["loc"] if not isinstance(part, int)).replace("_", "-")
+    return f"{option}: {message}, not {first['input']!r}"
+
+
+def stdout_console() -> Console:
+    """Writes to the real standard output, whatever is redirected later."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def console_beside(as_json: bool) -> Console:
+    """Where people read: standard output, or standard error where that is for the JSON document."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH) if as_json else stdout_console()
+
+
+@contextmanager
+def holding(folder: Path, console: Console) -> Iterator[None]:
+    """Hold the folder against other processes, and say so if the one before died holding it."""
+    with store.lock(folder) as died:
+        if died:
+            console.print(f"Taking {folder} over from {died}, which died without letting go of it.", markup=False)
+        yield
+
+
+def contender(text: str) -> Contender:
+    """One contender; raises BadInput for one that is unknown."""
+    return Contender.model_validate(text)
+
+
+def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
+    """The contenders named, of which a repeated one is a copy of the first: torch torch is torch and torch#2.
+
+    Where none is named, the two that the article compares.
+    """
+    times = Counter[Contender]()
+    numbered: list[Contender] = []
+    for named in map(contender, texts or ["keras", "torch"]):
+        times[named] += 1
+        again = times[named] > 1 and named.copy_number == 1
+        numbered.append(contender(f"{named}#{times[named]}") if again else named)
+    return tuple(numbered)
+
+
+def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
+    """Comma-separated tracks."""
+    names = tuple(text.split(","))
+    if len(names) > at_most:
+        raise BadInput(f"--track {text!r} names {len(names)} tracks; at most {at_most} goes here")
+    for name in names:
+        if name not in TRACKS:
+            raise BadInput(f"unknown track {name!r}: choose from {', '.join(TRACKS)}")
+    return cast(tuple[Track, ...], names)
+
+
+def vary(text: str) -> Vary:
+    """One of the sources of variance."""
+    return _one_of("--vary", text, VARIES)
+
+
+def scaling(text: str) -> Scaling:
+    """What stays the same when replicas are added."""
+    return _one_of("--scaling", text, SCALINGS)
+
+
+def lr_rule(text: str) -> LrRule:
+    """How the learning rate follows the batch size."""
+    return _one_of("--lr-rule", text, LR_RULES)
+
+
+def _one_of(option: str, text: str, allowed: Sequence[Choice]) -> Choice:
+    if text not in allowed:
+        raise BadInput(f"unknown {option} {text!r}: choose from {', '.join(allowed)}")
+    return cast(Choice, text)
+
+
+def device(text: str, allowed: Sequence[str] = DEVICES) -> str:
+    """One of the devices allowed."""
+    if text not in allowed:
+        raise BadInput(f"unknown device {text!r}: choose from {', '.join(allowed)}")
+    return text
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """A count (`5` is 0..4), a list (`0,3,7`) or a range (`0-9`) of seeds from 0 to 2^32 - 1, none twice."""
+    allowed = f"a count (5), a list (0,3,7) or a range (0-9) of whole numbers from 0 to {LARGEST_SEED}"
+    numbers = [part.split("-") if "-" in part[1:] else [part] for part in text.split(",")]
+    # Beyond these digits Python refuses some numbers in words of its own.
+    if not all(re.fullmatch("[0-9]{1,10}", number) for part in numbers for number in part):
+        raise BadInput(f"--seeds {text!r} is not {allowed}")
+    if len(numbers) == 1 and len(numbers[0]) == 1:
+        ends = [(0, int(text) - 1)]
+    else:
+        ends = [(int(part[0]), int(part[-1])) for part in numbers]
+    if any(last < first or last > LARGEST_SEED for first, last in ends):
+        raise BadInput(f"--seeds {text!r} is not {allowed}")
+    if sum(last - first + 1 for first, last in ends) > MAX_SEEDS:
+        raise BadInput(f"--seeds {text!r} asks for more than {MAX_SEEDS} seeds; a study takes at most that many")
+    return tuple(seed for first, last in ends for seed in range(first, last + 1))

@@ -1,0 +1,5 @@
+"""What tests share: made-up runs, real processes and Rays, planted faults, programs that tests start."""
+
+from pathlib import Path
+
+HELPERS = Path(__file__).parent
