@@ -26,6 +26,7 @@ from tests.storm_study import PLAN
 
 LONGEST_PAUSE_SECONDS = 1.5  # between kills of what a study goes on without
 LONGEST_START_SECONDS = 15.0  # until a new driver's first
+SHARE_IN_FULL_SWING = 0.8  # of drivers: they are left alone until runs go on
 GIVEN_UP_AFTER_SECONDS = 7.0  # at most, where a study cannot go on
 ENDS_WITHIN_SECONDS = 90.0
 LAST_WORDS_WITHIN_SECONDS = 0.5  # they are said once it has ended
@@ -46,6 +47,7 @@ KINDS = {
     "ray.util.client.server": "client server",
     "tests.storm_study": "driver",
 }
+ENDS_A_STUDY = ("GCS", "raylet", "dashboard agent", "runtime environment agent", "driver")
 Tally = Counter[tuple[str, str]]  # of what was killed, and what the study did then
 
 
@@ -58,8 +60,9 @@ class Driver:
 
     def __post_init__(self) -> None:
         command = [sys.executable, "-m", "tests.storm_study", str(self.folder)]
-        self.output = (self.folder.parent / "output").open("w+")
-        self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT, env=environment())
+        self.output = self.folder.parent / "output"
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment())
 
     def living(self) -> dict[str, list[psutil.Process]]:
         """Its processes, by kind."""
@@ -70,14 +73,19 @@ class Driver:
             return _by_kind(processes)
         return {}
 
+    def wait_for_runs(self) -> None:
+        """Wait until one of its runs has had an epoch, or it has ended."""
+        deadline = time.monotonic() + ENDS_WITHIN_SECONDS
+        while "  epoch " not in self.output.read_text() and self.process.poll() is None:
+            assert time.monotonic() < deadline, self.output.read_text()
+            time.sleep(0.1)
+
     def check_end(self) -> str:
         """How it ended: in a way that is allowed, and with nothing left behind."""
         code = self.process.wait(ENDS_WITHIN_SECONDS)
         left = wait_until_gone([*self.seen], GONE_WITHIN_SECONDS)
         time.sleep(LAST_WORDS_WITHIN_SECONDS)
-        self.output.seek(0)
-        said = self.output.read()
-        self.output.close()
+        said = self.output.read_text()
         assert "Traceback" not in said, said
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
         assert len(errors) <= 1, said
@@ -118,9 +126,13 @@ def storm(kills: int, seed: int, folder: Path) -> Tally:
         if driver is None:
             study.parent.mkdir(exist_ok=True)
             driver, killed = Driver(study), ""
+            pause = choice.uniform(0, LONGEST_START_SECONDS)
+            if choice.random() < SHARE_IN_FULL_SWING:
+                driver.wait_for_runs()
+                pause = choice.uniform(0, LONGEST_PAUSE_SECONDS)
         with suppress(subprocess.TimeoutExpired):
             disturbed = sum(tally.values()) + bool(killed) < kills
-            driver.process.wait(pause_seconds(killed, choice) if disturbed else ENDS_WITHIN_SECONDS)
+            driver.process.wait(pause if disturbed else ENDS_WITHIN_SECONDS)
         recorded = checked(study, recorded)
         if driver.process.poll() is not None:
             ending = driver.check_end()
@@ -134,18 +146,11 @@ def storm(kills: int, seed: int, folder: Path) -> Tally:
             living = driver.living()
             if living:
                 killed = choice.choice(sorted(living))
+                ends = killed in ENDS_A_STUDY  # then wait until it has
+                pause = GIVEN_UP_AFTER_SECONDS if ends else choice.uniform(0, LONGEST_PAUSE_SECONDS)
                 with suppress(psutil.NoSuchProcess):
                     choice.choice(living[killed]).kill()
     return +tally
-
-
-def pause_seconds(killed: str, choice: random.Random) -> float:
-    """How long to wait before the next kill: where a study ends of the last one, until it has."""
-    if not killed:
-        return choice.uniform(0, LONGEST_START_SECONDS)
-    if killed in ("run", "mailbox", "idle worker"):
-        return choice.uniform(0, LONGEST_PAUSE_SECONDS)
-    return GIVEN_UP_AFTER_SECONDS
 
 
 def checked(study: Path, before: dict[Path, bytes]) -> dict[Path, bytes]:
