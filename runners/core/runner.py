@@ -58,7 +58,9 @@ class Look:
 
 
 def order_of_epochs(orders: Sequence[ArrayLike]) -> str:
-    """Whether two epochs in a row see the images in one order, for the table of defaults."""
+    """Whether two epochs in a row see the images in one order, for the table of defaults; none was drawn unshuffled."""
+    if not orders:
+        return "that of the data"
     first, second = (np.asarray(order) for order in orders[:2])
     return "the same in all" if np.array_equal(first, second) else "a new one in each"
 

@@ -44,7 +44,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
         if spec.contender.strategy != "single":
             feeding |= distribute.native_choices(spec, feed)
         else:
-            adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size)
+            adapter = ArrayDataAdapter(feed["x"], feed["y"], batch_size=spec.batch_size, shuffle=feed["shuffle"])
             feeding["shuffling"] = f"fit(shuffle={feed['shuffle']})"
             feeding["short last batch"] = "kept" if adapter.partial_batch_size else "dropped"
             with noted_orders() as orders:

@@ -41,6 +41,7 @@ def test_what_is_known_to_differ_natively_does(of_keras, of_torch):
     assert torch["bias corrections"] == "in double precision"
     assert (keras["loss reduction"], torch["loss reduction"]) == ("sum_over_batch_size", "mean")
     assert (keras["shuffling"], torch["shuffling"]) == ("fit(shuffle=True)", "RandomSampler")
+    assert (keras["order of an epoch"], torch["order of an epoch"]) == ("the same in all", "a new one in each")
     assert keras["short last batch"] == torch["short last batch"] == "kept"
     assert (keras["dense1/bias at the start"], of_keras.matched["dense1/bias at the start"]) == ("zero", "zero")
     bound = float(torch["dense1/bias at the start"].split("±")[1].split(",")[0])
@@ -50,7 +51,8 @@ def test_what_is_known_to_differ_natively_does(of_keras, of_torch):
 def test_the_shuffling_told_is_that_of_what_is_fed(keras_runner, fashion_mnist, monkeypatch):
     feed = keras_runner.native_data
     monkeypatch.setattr(keras_runner, "native_data", lambda *given: {**feed(*given), "shuffle": False})
-    assert facts(keras_runner, "keras", fashion_mnist).native["shuffling"] == "fit(shuffle=False)"
+    native = facts(keras_runner, "keras", fashion_mnist).native
+    assert (native["shuffling"], native["order of an epoch"]) == ("fit(shuffle=False)", "that of the data")
 
 
 def test_the_process_s_settings_are_those_given_before_and_those_read_after(of_torch):
