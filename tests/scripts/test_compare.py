@@ -20,7 +20,7 @@ from tests.helpers.rays import wait_for
 SIZE = ("--limit-train", 1280, "--epochs", 2)
 SMALL = (*SIZE, "--address", "local")
 # Long enough to be interrupted.
-LONG = ("--address", "local", "--limit-train", 6400, "--epochs", 4, "--seeds", 2)
+LONG = ("--address", "local", "--limit-train", 6400, "--epochs", 4, "--seeds", 4)
 TABLES = ("runs", "epochs", "summary", "comparisons", "agreement", "defaults", "variance", "wrong_winner")
 NOT_REPRODUCIBLE = "seconds|per_second|attempts"
 
@@ -223,19 +223,18 @@ def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study
     audited(study, tmp_path)
     driver = start_script("compare", *LONG, "--out", tmp_path)
     read_until(driver, "epoch 2/4")
-    wait_for(lambda: list((tmp_path / "runs").glob("*.json")) and workers_of(driver))
-    kept = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
     second = run_script("compare", *LONG, "--out", tmp_path)
     assert second.returncode == 2
     assert f"is in use by process {driver.pid} on {os.uname().nodename} since" in second.stderr
+    wait_for(lambda: list((tmp_path / "runs").glob("*.json")) and workers_of(driver))
     trainees = workers_of(driver)
-    assert trainees
     driver.kill()
     finish(driver)
     assert wait_until_gone(trainees) == []
+    kept = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
     again = start_script("compare", *LONG, "--out", tmp_path)
     said = read_until(again, " to do, ")
-    assert f"{4 - len(kept)} run" in said
+    assert f"{8 - len(kept)} run" in said
     again.send_signal(signal.SIGTERM)
     assert f"over from process {driver.pid}" in said
     finish(again)
