@@ -80,7 +80,9 @@ def commit(folder, tree=b""):
 
 def outcome(**given):
     nothing = {"epochs": (), "predictions": np.zeros(1, np.uint8), "init_sha256": "1", "order_sha256": None, "steps": 0}
-    return Outcome(**{**nothing, "versions": {"torch": "2.13.0"}, "flags": {"tf32": False}, **given})
+    return Outcome(
+        **{**nothing, "epoch_orders_sha256": (), "versions": {"torch": "2.13.0"}, "flags": {"tf32": False}, **given}
+    )
 
 
 def test_the_description_is_of_this_machine_and_of_what_the_run_saw(monkeypatch):

@@ -14,7 +14,16 @@ SPEC = RunSpec(contender="torch", epochs=3, limit_train=256)
 
 def outcome(rows: list[EpochRow], steps: int) -> Outcome:
     nothing = np.zeros(0, np.uint8)
-    return Outcome(tuple(rows), nothing, init_sha256="", order_sha256=None, steps=steps, versions={}, flags={})
+    return Outcome(
+        tuple(rows),
+        nothing,
+        init_sha256="",
+        order_sha256=None,
+        steps=steps,
+        versions={},
+        flags={},
+        epoch_orders_sha256=(),
+    )
 
 
 @pytest.mark.parametrize(
