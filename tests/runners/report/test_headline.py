@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runners import audit
+from runners.parity import checks
 from runners.report.build import assemble
 from runners.report.comparisons import comparisons_table
 from runners.report.document import SCHEMA, to_json
@@ -160,7 +160,7 @@ def test_the_document_has_every_comparison_unrounded_and_nothing_that_json_lacks
 
 def test_the_document_calls_a_study_that_fails_its_audit_not_matched(study_folder):
     folder = study_folder()
-    audit.write(folder, an_audit(fails=True))
+    checks.write(folder, an_audit(fails=True))
     document = json.loads(to_json(assemble(folder)))
     assert {(row["track"], row["told_as"]) for row in document["comparisons"]} == {("matched", "not matched")}
 
