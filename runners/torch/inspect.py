@@ -16,6 +16,7 @@ from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch import runner
+from runners.torch.orders import noted_orders
 from runners.torch.weights import block_outputs, get_weights
 
 
@@ -40,7 +41,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
     settings = dict(optimizer.param_groups[0])
     feeding: dict[str, Flag] = {}
     if spec.track == "native":
-        batches, orders = runner.native_data(spec, data)
+        batches, orders = noted_orders(runner.native_data(spec, data))
         loader: Any = next(batches)
         feeding["shuffling"] = type(loader.sampler).__name__
         feeding["short last batch"] = "dropped" if loader.drop_last else "kept"

@@ -57,7 +57,7 @@ def train(
         loss_weights = ddp.share_weights(len(data.train_labels), spec.batch_size, device)
     else:
         orders = None
-        epochs_of_batches, fed = native_data(spec, data)
+        epochs_of_batches, fed = noted_orders(native_data(spec, data))
         loss_weights = repeat(None)
     test_images, test_labels = tensors(spec, ddp.share(data.test_images), ddp.share(data.test_labels))
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
@@ -160,16 +160,13 @@ def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Itera
     )
 
 
-def native_data(spec: RunSpec, data: FashionMnist) -> tuple[Iterator[Batches], list[list[int]]]:
-    """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader.
-
-    Beside them the order of each epoch, as soon as it is drawn; of several replicas none.
-    """
+def native_data(spec: RunSpec, data: FashionMnist) -> Iterator[Batches]:
+    """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader."""
     dataset = ImageDataset(data.train_images, data.train_labels)
     if ddp.replicas() > 1:
-        return ddp.native_batches(spec, dataset), []
+        return ddp.native_batches(spec, dataset)
     loader = DataLoader(dataset, spec.batch_size, shuffle=True)
-    return repeat(loader, spec.epochs), noted_orders(loader)
+    return repeat(loader, spec.epochs)
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):

@@ -152,7 +152,7 @@ def test_the_table_has_the_articles_five_rows_and_every_framework() -> None:
     for row in table:
         assert list(row.cells) == list(FRAMEWORKS)
         assert all(re.match(r"\d+ ", cell) for cell in row.cells.values())
-        assert all(f"runners/{framework}/runner.py" in row.counted for framework in FRAMEWORKS)
+        assert all(f"runners/{framework}/" in row.counted for framework in FRAMEWORKS)
 
 
 def test_only_torch_has_a_training_step_of_its_own() -> None:
@@ -185,8 +185,8 @@ def test_the_table_changes_with_the_source() -> None:
 
 
 def test_a_loop_over_batches_on_the_keras_side_is_discovered() -> None:
-    old = "        model.fit("
-    loop = "        for batch in feed:\n            model.train_on_batch(batch)\n"
+    old = "            model.fit("
+    loop = "            for batch in feed:\n                model.train_on_batch(batch)\n"
     assert numbers(changed("runners/keras/runner.py", old, loop + old), "flexibility", "keras") == [1]
 
 
@@ -209,7 +209,8 @@ def test_helpers_of_what_is_counted_are_counted_too() -> None:
 
 def test_a_framework_without_named_parts_is_shown_as_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "FRAMEWORKS", {**FRAMEWORKS, "jax": FRAMEWORKS["torch"]})
-    assert [row.cells["jax"] for row in ease_table() if row.aspect != "flexibility"] == ["not counted"] * 4
+    table = ease_table(lambda path: "" if "/jax/" in path else read_source(path))
+    assert [row.cells["jax"] for row in table if row.aspect != "flexibility"] == ["not counted"] * 4
 
 
 def test_importing_it_loads_no_framework_and_no_ray() -> None:

@@ -1,5 +1,7 @@
 """Noting PyTorch's orders shows what it feeds, and changes nothing."""
 
+from itertools import repeat
+
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -20,8 +22,13 @@ def fed_by(batches):
 def test_what_is_noted_is_what_is_fed_in_each_epoch_as_without_noting():
     plain = loader()
     unnoted = [fed_by(plain), fed_by(plain)]
-    noted = loader()
-    orders = noted_orders(noted)
-    assert [fed_by(noted), fed_by(noted)] == unnoted == orders
+    epochs, orders = noted_orders(repeat(loader(), 2))
+    assert [fed_by(batches) for batches in epochs] == unnoted == orders
     assert orders[0] != orders[1]
-    assert len(noted) == 10
+
+
+def test_what_does_not_shuffle_by_itself_is_left_alone():
+    plain = DataLoader(TensorDataset(torch.arange(IMAGES)), 32)
+    epochs, orders = noted_orders(repeat(plain, 2))
+    assert [fed_by(batches) for batches in epochs] == [list(range(IMAGES))] * 2
+    assert orders == []
