@@ -61,6 +61,7 @@ def open_to_all() -> Iterator[None]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         _read_authentication()
         yield
+    _read_authentication()
 
 
 @pytest.fixture(scope="module")
