@@ -14,8 +14,8 @@ from runners.core.spec import RunSpec
 from tests.helpers.stubs import NO_DATA
 
 # Below what the run takes; above what Ray itself and tests beside this one come to take meanwhile.
-ROOM_BYTES = 2**30
-TAKEN_BYTES = 5 * 2**29
+ROOM_BYTES = 3 * 2**30
+TAKEN_BYTES = 5 * 2**30
 
 
 def hungry(*_: object) -> RunResult:
