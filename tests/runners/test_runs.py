@@ -383,6 +383,14 @@ def test_pytorch_s_own_running_out_of_memory_is_told(torch_runner, ask):
     assert failure(RunSpec(contender="torch"), caught.value).record.status == "oom"
 
 
+@pytest.mark.thorough
+def test_the_largest_seed_trains_in_both_tracks(framework, tmp_path):
+    tiny = {"seed": 2**32 - 1, "limit_train": 256, "epochs": 1}
+    specs = [RunSpec(contender=framework, track=track, **tiny) for track in ("matched", "native")]
+    for done in do(tmp_path, *specs, test_images=64):
+        assert (done.record.status, done.record.spec.seed) == ("completed", 2**32 - 1), done.record.error
+
+
 # Files that are not what they claim to be
 
 
