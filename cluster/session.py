@@ -113,7 +113,7 @@ def _watch(head: str, raylets: Sequence[psutil.Process], left: Event, last_words
         if left.wait(HEAD_POLL_SECONDS):
             return
         missed = 0 if _answers(head) else missed + 1
-        if not all(map(_lives, raylets)):
+        if not all(map(lives, raylets)):
             break
     if left.is_set():
         return
@@ -123,7 +123,8 @@ def _watch(head: str, raylets: Sequence[psutil.Process], left: Event, last_words
     os._exit(EXIT_CODE)
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that is dead and not yet waited for does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

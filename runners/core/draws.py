@@ -4,7 +4,6 @@ Initial weights and batch order come from independent streams: either seed can c
 """
 
 import hashlib
-from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
@@ -48,11 +47,6 @@ def weights_sha256(weights: Weights) -> str:
     return digest.hexdigest()
 
 
-def epoch_orders_sha256(orders: Sequence[ArrayLike], epochs: int) -> tuple[str, ...]:
-    """`orders_sha256` of each of the first epochs by itself."""
-    return tuple(orders_sha256(np.asarray(order)) for order in orders[:epochs])
-
-
-def orders_sha256(orders: np.ndarray) -> str:
-    """SHA-256 over the orders' bytes (little-endian int64, epoch after epoch)."""
+def orders_sha256(orders: ArrayLike) -> str:
+    """SHA-256 over the bytes of one epoch's order, or of several (little-endian int64, epoch after epoch)."""
     return hashlib.sha256(np.ascontiguousarray(orders, dtype="<i8").tobytes()).hexdigest()

@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from runners.core.draws import orders_sha256
+
 
 @contextmanager
-def noted_orders() -> Iterator[list[np.ndarray]]:
-    """Within the context, note each order that Keras shuffles arrays into: int64 (images,), one an epoch.
+def noted_orders() -> Iterator[list[str]]:
+    """Within the context, note the SHA-256 of each order that Keras shuffles arrays into, one an epoch.
 
-    Keras draws them in `ArrayDataAdapter` with `tf.random.shuffle`. They stay what they are, and are only copied.
+    Keras draws them in `ArrayDataAdapter` with `tf.random.shuffle`. They stay what they are, and none is kept.
     """
-    orders: list[np.ndarray] = []
+    orders: list[str] = []
     shuffle = tf.random.shuffle
 
     def note(order: np.ndarray) -> np.ndarray:
-        orders.append(order.copy())
+        orders.append(orders_sha256(order))
         return order
 
     def shuffle_and_note(value: tf.Tensor, *arguments: Any, **options: Any) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch/runner.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -16,7 +16,7 @@ from lenet.data import FashionMnist, scale
 from lenet.keras_model import build_model
 from lenet.network import Weights
 from runners.core.clock import Stopwatch
-from runners.core.draws import batch_orders, epoch_orders_sha256, initial_weights, orders_sha256, weights_sha256
+from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.record import EpochRow, Flag
@@ -60,13 +60,14 @@ def train(
     watchers = [] if on_step is None else [StepReporter(on_step)]
     called = [reporter, *chosen, *watchers]
 
-    fed: Sequence[np.ndarray] = ()
+    epoch_orders = [] if orders is None else list(map(orders_sha256, orders))
     if spec.contender.strategy != "single":
         predictions = distribute.fit(strategy, model, spec, data, feed, called, stopwatch.first_step)
     else:
         time_first_step(model, stopwatch)
-        with noted_orders() as fed:
+        with noted_orders() as noted:
             model.fit(**feed, epochs=spec.epochs, callbacks=called, verbose=0)
+        epoch_orders += noted
         predictions = predicted_classes(model, spec, data.test_images)
 
     return Outcome(
@@ -74,7 +75,7 @@ def train(
         predictions=predictions,
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
-        epoch_orders_sha256=epoch_orders_sha256(fed if orders is None else list(orders), len(reporter.rows)),
+        epoch_orders_sha256=tuple(epoch_orders[: len(reporter.rows)]),
         steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         nodes=distribute.nodes(strategy),
         **what_is_in_force(spec, model),

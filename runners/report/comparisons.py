@@ -104,7 +104,7 @@ def any_differ(comparisons: pd.DataFrame) -> bool:
 
 
 def pairs_by_seed(track: str) -> bool:
-    """Whether runs of an equal seed are a pair; in native and tuned an equal seed number pairs nothing."""
+    """Whether runs of an equal seed are a pair; in native an equal seed number pairs nothing."""
     return track == "matched"
 
 

@@ -14,7 +14,7 @@ from lenet.data import FashionMnist, scale
 from lenet.network import Weights
 from lenet.torch_model import LeNet5
 from runners.core.clock import Stopwatch
-from runners.core.draws import batch_orders, epoch_orders_sha256, initial_weights, orders_sha256, weights_sha256
+from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
 from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.record import EpochRow, Flag
@@ -50,14 +50,13 @@ def train(
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
-    fed: list[list[int]] = []
     if spec.track == "matched":
         orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-        epochs_of_batches = matched_data(spec, data, orders)
+        epochs_of_batches, epoch_orders = matched_data(spec, data, orders), list(map(orders_sha256, orders))
         loss_weights = ddp.share_weights(len(data.train_labels), spec.batch_size, device)
     else:
         orders = None
-        epochs_of_batches, fed = noted_orders(native_data(spec, data))
+        epochs_of_batches, epoch_orders = noted_orders(native_data(spec, data))
         loss_weights = repeat(None)
     test_images, test_labels = tensors(spec, ddp.share(data.test_images), ddp.share(data.test_labels))
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
@@ -109,7 +108,7 @@ def train(
         predictions=ddp.gathered(predicted_classes(model, test_batches)),
         init_sha256=init_sha256,
         order_sha256=None if orders is None else orders_sha256(orders),
-        epoch_orders_sha256=epoch_orders_sha256(fed if orders is None else list(orders), len(rows)),
+        epoch_orders_sha256=tuple(epoch_orders[: len(rows)]),
         steps=steps,
         nodes=ddp.nodes(),
         communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster.session import lives
 from scripts import options
 
 SCRIPTS = Path(options.__file__).parent
@@ -71,7 +72,7 @@ def wait_until_gone(processes: list[psutil.Process], seconds: float = 90) -> lis
     """Those still alive after so long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        alive = [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        alive = [process for process in processes if lives(process)]
         if not alive:
             return []
         time.sleep(0.2)

@@ -1,7 +1,6 @@
 """Whole runs, each framework in a fresh process as it is when a study places it."""
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from runners.core.run import failure
 from runners.core.spec import VARIES, Adam, RunSpec
 from runners.core.study import Plan, run_specs
 from tests.helpers import HELPERS
+from tests.helpers.trap import Trap
 
 SMALL = {"limit_train": 1_280, "epochs": 2}
 
@@ -392,16 +392,6 @@ def test_the_largest_seed_trains_in_both_tracks(framework, tmp_path):
 
 
 # Files that are not what they claim to be
-
-
-class Trap:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)

@@ -1,6 +1,5 @@
 """Pictures that people bring: any depth and mode, and files that are none."""
 
-import os
 import pickle
 import struct
 import warnings
@@ -16,6 +15,7 @@ from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from scripts.predict import in_eight_bits, predict, read_image
 from tests.helpers.processes import run_script
+from tests.helpers.trap import Trap
 from tests.runners.report.conftest import make_stub_study
 
 GREY, RGB, GREY_ALPHA, RGB_ALPHA = 0, 2, 4, 6  # PNG's colour types
@@ -149,16 +149,6 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, name: str, capsys: 
 def test_a_folder_is_one_sentence_too(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be read as a PNG or JPEG image: .*[Dd]irectory"):
         read_image(tmp_path)
-
-
-class Trap:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
