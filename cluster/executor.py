@@ -18,21 +18,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from cluster.inline import MAX_ATTEMPTS, perform, perform_or_raise
 from cluster.isolation import Environments, RuntimeEnv, shared
-from cluster.queue import Attempt, Line, Reservation
+from cluster.nodes import no_room_since
+from cluster.place import PATIENCE_SECONDS
+from cluster.queue import Attempt, Queue, Reservation
 from cluster.resources import Need, need_of, trainer_of
-from cluster.session import first_line, in_vain_since
 from cluster.train_job import fit, is_first, seconds_waited
 from lenet.data import FashionMnist
 from runners.core import process
-from runners.core.errors import ProcessDied
+from runners.core.errors import ProcessDied, first_line
 from runners.core.events import Event, Report, Retried, Started, Work
 from runners.core.frameworks import process_environment
 from runners.core.record import RunResult
-from runners.core.run import failure, process_began_at
-from runners.core.spec import RunSpec
+from runners.core.run import failures, process_began_at
+from runners.core.spec import Job, RunSpec
+from runners.core.study import jobs
 
 POLL_SECONDS = 0.25
-PATIENCE_SECONDS = 60.0  # that what could no longer be placed waits for a node; autoscaling clusters are given more
 
 
 def execute(
@@ -43,43 +44,44 @@ def execute(
     environments: Environments = shared,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[RunResult]:
-    """Do the runs on the connected cluster, in order, as many at once as fit, telling `report`; one result a run.
+    """Do the runs on the connected cluster, in order, as many at once as fit; yield one result a run.
 
-    Each process has the environment of its framework. The data goes through Ray's object store, so no node needs a
-    copy of its own. Closing the iterator early cancels what is still running. Raises ClusterLost if, for as long as
-    patience lasts, no run goes on and no living node could hold the next.
+    `report` gets the runs' events. Each process has the environment of its framework. The data goes through Ray's
+    object store, so no node needs a copy of its own. Closing the iterator early cancels what still runs. Raises
+    ClusterLost if for `patience_seconds` no run goes on and no living node could hold the next one.
     """
     mailbox = _mailbox_here()
     start = partial(_start, (ray.put(data), ray.put(work)), mailbox, environments)
-    line = Line(specs)
+    queue = Queue(jobs(specs))
     placed: dict[ray.ObjectRef, tuple[Attempt, Reservation | None]] = {}
-    nodes: dict[str, str] = {}  # where each run, by its id, was last heard to begin
-    in_vain: float | None = None  # since when nothing could go on, in monotonic seconds
+    nodes: dict[str, str] = {}  # by run id: the node on which the run last started
+    no_room: float | None = None  # the time since which nothing could go on, in monotonic seconds
     try:
-        while line or placed:
-            for attempt, reservation in line.begin():
-                placed[start(attempt.spec, reservation)] = attempt, reservation
-            done, _ = ray.wait([*placed, *line.asked], timeout=POLL_SECONDS)
+        while queue or placed:
+            for attempt, reservation in queue.begin():
+                placed[start(attempt.job, reservation)] = attempt, reservation
+            done, _ = ray.wait([*placed, *queue.asked], timeout=POLL_SECONDS)
             events = _taken(mailbox)
             nodes |= {event.run_id: event.node for event in events if isinstance(event, Started)}
             for event in events:
                 report(event)
             for task in placed.keys() & set(done):
                 attempt, reservation = placed.pop(task)
-                result, node = _result(task), nodes.get(attempt.spec.run_id)
-                line.ended(attempt, reservation, usable=isinstance(result, RunResult))
-                if isinstance(result, RunResult):
-                    yield _as_seen_here(result, attempt.number, node)
-                elif attempt.number < MAX_ATTEMPTS and _died(result):
-                    line.append(replace(attempt, number=attempt.number + 1))
-                    report(Retried(attempt.spec.run_id, attempt.number + 1, _first_line(result)))
-                else:
-                    yield failure(attempt.spec, result, attempt.number, node)
-            attempts = [*line.first, *(attempt for attempt, _ in placed.values())]
-            in_vain = in_vain_since([need_of(attempt.spec) for attempt in attempts], in_vain, patience_seconds)
+                answer = _result(task)
+                ended = not isinstance(answer, Exception)
+                queue.ended(attempt, reservation, usable=ended)
+                if not ended and attempt.number < MAX_ATTEMPTS and _died(answer):
+                    queue.append(replace(attempt, number=attempt.number + 1))
+                    for spec in attempt.job:
+                        report(Retried(spec.run_id, attempt.number + 1, _first_line(answer)))
+                    continue
+                results = answer if ended else failures(attempt.job, answer)
+                yield from (_as_seen_here(result, attempt.number, nodes) for result in results)
+            attempts = [*queue.first, *(attempt for attempt, _ in placed.values())]
+            no_room = no_room_since([attempt.need for attempt in attempts], no_room, patience_seconds)
     finally:
         _cancel_unfinished([*placed])
-        line.close()
+        queue.close()
 
 
 def _mailbox_here() -> Any:
@@ -100,14 +102,15 @@ def _start(
     shared: tuple[ray.ObjectRef, ray.ObjectRef],
     mailbox: ActorHandle,
     environments: Environments,
-    spec: RunSpec,
+    job: Job,
     reservation: Reservation | None,
 ) -> ray.ObjectRef:
-    """Begin a run, in its reservation or, without one, as a job."""
+    """Begin a job in its reservation, or as a Ray Train job, which has none."""
+    spec = job[0]
     need = need_of(spec)
     if reservation is None:
-        job = _perform_together.options(runtime_env=_of_job(spec, environments), name=spec.run_id)
-        return job.remote(spec, shared, mailbox, need, time.time())
+        together = _perform_together.options(runtime_env=_in_train_environment(spec, environments), name=spec.run_id)
+        return together.remote(job, shared, mailbox, need, time.time())
     task = _perform.options(
         num_cpus=need.cpus,
         num_gpus=need.gpus,
@@ -115,34 +118,36 @@ def _start(
         runtime_env=environments(spec.contender.framework),
         name=spec.run_id,
     )
-    return task.remote(spec, *shared, mailbox, time.time())
+    return task.remote(job, *shared, mailbox, time.time())
 
 
 # A fresh process for every run: TensorFlow never gives GPU memory back, and thread counts can be set only once.
 # Ray's own silent retries are off; `execute` retries a death and says so.
 @ray.remote(max_calls=1, max_retries=0)
-def _perform(spec: RunSpec, data: FashionMnist, work: Work, mailbox: ActorHandle, submitted_at: float) -> RunResult:
-    return perform(spec, data, work, _to(mailbox), process_began_at(submitted_at))
+def _perform(
+    job: Job, data: FashionMnist, work: Work, mailbox: ActorHandle, submitted_at: float
+) -> tuple[RunResult, ...]:
+    return perform(job, data, work, _to(mailbox), process_began_at(submitted_at))
 
 
-# It waits for a job whose processes have resources of their own, and takes none.
+# It waits for processes that have resources of their own, and takes none.
 @ray.remote(num_cpus=0, max_calls=1, max_retries=0)
 def _perform_together(
-    spec: RunSpec, shared: Sequence[ray.ObjectRef], mailbox: ActorHandle, need: Need, submitted_at: float
-) -> RunResult:
+    job: Job, shared: Sequence[ray.ObjectRef], mailbox: ActorHandle, need: Need, submitted_at: float
+) -> tuple[RunResult, ...]:
     began_at = process_began_at(submitted_at)
 
-    def replica() -> RunResult:
+    def replica() -> tuple[RunResult, ...]:
         data, work = ray.get([*shared])
         report = _to(mailbox) if is_first() else _to_nobody
-        return perform_or_raise(spec, data, work, report, began_at + seconds_waited())
+        return perform_or_raise(job, data, work, report, began_at + seconds_waited())
 
     try:
-        return fit(replica, need, str(trainer_of(spec)))
+        return fit(replica, need, str(trainer_of(job[0])))
     except ProcessDied:
         raise
     except Exception as error:
-        return failure(spec, error)
+        return failures(job, error)
 
 
 def _to(mailbox: ActorHandle) -> Report:
@@ -177,14 +182,14 @@ def call_each(
         spec, item = specs[place], items[place]
         need, framework = need_of(spec), spec.contender.framework
         if trainer := trainer_of(spec):
-            job = _call_together.options(runtime_env=_of_job(spec, environments))
-            return job.remote(function, item, [shared_data], need, trainer)
+            together = _call_together.options(runtime_env=_in_train_environment(spec, environments))
+            return together.remote(function, item, [shared_data], need, trainer)
         call = _call.options(num_cpus=need.cpus, num_gpus=need.gpus, runtime_env=environments(framework))
         return call.remote(function, item, shared_data)
 
     answers: list[Any] = [None] * len(items)
     calls = {begun(place): (place, 1) for place in range(len(items))}
-    in_vain: float | None = None  # since when nothing could go on, in monotonic seconds
+    no_room: float | None = None  # the time since which nothing could go on, in monotonic seconds
     try:
         while calls:
             done, _ = ray.wait([*calls], timeout=POLL_SECONDS)
@@ -195,7 +200,7 @@ def call_each(
                     answers[place] = ProcessDied(_first_line(answers[place]))
                     if attempt < MAX_ATTEMPTS:
                         calls[begun(place)] = place, attempt + 1
-            in_vain = in_vain_since([need_of(specs[place]) for place, _ in calls.values()], in_vain, patience_seconds)
+            no_room = no_room_since([need_of(specs[place]) for place, _ in calls.values()], no_room, patience_seconds)
         return answers
     finally:
         _cancel_unfinished([*calls])
@@ -213,8 +218,8 @@ def _call_together(
     return fit(lambda: function(item, *ray.get(shared)), need, trainer_class)
 
 
-def _of_job(spec: RunSpec, environments: Environments) -> RuntimeEnv:
-    """The environment of a job's processes, in which Ray Train imports the framework before the run can set any."""
+def _in_train_environment(spec: RunSpec, environments: Environments) -> RuntimeEnv:
+    """Set the variables when a process starts: Ray Train imports the framework before the run could set them."""
     framework = spec.contender.framework
     variables = {
         WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{process.__name__}.{process.set_environment_from_variable.__name__}",
@@ -256,10 +261,11 @@ class _Mailbox:
         return events
 
 
-def _as_seen_here(result: RunResult, attempts: int, node: str | None) -> RunResult:
-    """The result with what only the driver knows; `node` is for a run that could not say itself where it was."""
-    seen = {"attempts": attempts, "node": result.record.node or node}
-    return replace(result, record=result.record.model_copy(update=seen))
+def _as_seen_here(result: RunResult, attempts: int, nodes: dict[str, str]) -> RunResult:
+    """The result with what only the driver knows; `nodes` is for a run that could not say itself where it was."""
+    record = result.record
+    seen = {"attempts": attempts, "node": record.node or nodes.get(record.run_id)}
+    return replace(result, record=record.model_copy(update=seen))
 
 
 def _died(error: RayError) -> bool:

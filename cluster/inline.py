@@ -20,45 +20,48 @@ from typing import Any
 from lenet.data import FashionMnist
 from runners.core import environment
 from runners.core.errors import BadInput, ProcessDied
-from runners.core.events import EpochDone, Report, Started, Work
+from runners.core.events import Report, Started, Work
 from runners.core.quiet import native_stderr_hidden
 from runners.core.record import RunResult
-from runners.core.run import failure
+from runners.core.run import failures
 from runners.core.scratch import scratch
-from runners.core.spec import RunSpec
+from runners.core.spec import Job, RunSpec
+from runners.core.study import jobs
 
 MAX_ATTEMPTS = 3  # of what a process does that may die: the first and at most two retries
 
 
 def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Report) -> Iterator[RunResult]:
-    """Do the runs in the order given, telling `report` of each as it happens; one result a run.
+    """Do the runs in the order given, one result each; `report` gets their events.
 
     Raises BadInput where a run cannot be done here at all, as on a GPU that is not there.
     """
-    for spec in specs:
+    for job in jobs(specs):
         try:
-            result = perform_or_raise(spec, data, work, report)
+            yield from perform_or_raise(job, data, work, report)
         except BadInput:
             raise
         except Exception as error:
-            result = failure(spec, error, node=socket.gethostname())
-        yield result
+            yield from failures(job, error, node=socket.gethostname())
 
 
-def perform(spec: RunSpec, data: FashionMnist, work: Work, report: Report, began_at: float | None = None) -> RunResult:
-    """Do one run here, in this thread; an exception in it becomes its record."""
+def perform(
+    job: Job, data: FashionMnist, work: Work, report: Report, began_at: float | None = None
+) -> tuple[RunResult, ...]:
+    """Do a job here, in this thread; an exception becomes the record of each of its runs."""
     try:
-        return perform_or_raise(spec, data, work, report, began_at)
+        return perform_or_raise(job, data, work, report, began_at)
     except Exception as error:
-        return failure(spec, error, node=socket.gethostname())
+        return failures(job, error, node=socket.gethostname())
 
 
 def perform_or_raise(
-    spec: RunSpec, data: FashionMnist, work: Work, report: Report, began_at: float | None = None
-) -> RunResult:
-    """Do one run here, in this thread, its start and epochs reported."""
-    report(Started(spec.run_id, socket.gethostname()))
-    return work(spec, data, lambda row: report(EpochDone(spec.run_id, row)), began_at)
+    job: Job, data: FashionMnist, work: Work, report: Report, began_at: float | None = None
+) -> tuple[RunResult, ...]:
+    """Do a job here, in this thread, and report the start and the epochs of each of its runs."""
+    for spec in job:
+        report(Started(spec.run_id, socket.gethostname()))
+    return work(job, data, report, began_at)
 
 
 @dataclass(frozen=True)

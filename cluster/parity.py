@@ -1,20 +1,63 @@
-"""The parity audit where the runs go: each contender's witness in a fresh process, placed as a run."""
+"""The parity audit where runs go: each contender shows what it computes in a fresh process, placed as a run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+from cluster import inline
+from cluster.place import Place
 from lenet.data import FashionMnist
-from runners.core.environment import Software, refuse_other_software
+from runners.core import environment
+from runners.core.environment import Software, code_sha256, installed_versions, refuse_other_software
 from runners.core.errors import BadInput, ClusterLost, ProcessDied
-from runners.core.spec import Contender, RunSpec, Settings
+from runners.core.spec import Contender, Device, RunSpec, Settings
 from runners.parity.checks import Audit, compare, conditions
 from runners.parity.divergence import Divergence, divergence, follow, walks
 from runners.parity.evidence import Level, Task, Witness, testify
 
 # cluster.executor.call_each on a Ray cluster, cluster.inline.call_each on this machine alone.
 CallEach = Callable[[Callable[[Any, FashionMnist], Any], Sequence[RunSpec], Sequence[Any], FashionMnist], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """How to call functions in fresh processes that are placed as runs are."""
+
+    call_each: CallEach
+    device: Device
+    software: Software  # what every process has, and must have
+
+
+@contextmanager
+def witnesses(place: Place, specs: Sequence[RunSpec], tell: Callable[[str], None]) -> Iterator[Witnesses]:
+    """Make the processes of an audit possible, for as long as the context lasts.
+
+    They run on this machine without Ray where that will do: not for GPUs, other machines, replicas or isolation. Raises
+    BadInput if a process can never be placed.
+    """
+    frameworks = {spec.contender.framework for spec in specs}
+    alone = all(spec.contender.strategy == "single" for spec in specs)
+    on_cpu = place.device == "cpu" or (place.device == "auto" and environment.gpu_driver() is None)
+    if place.address == "local" and on_cpu and alone and not place.isolate:
+        cores, threads = environment.cores(), specs[0].threads
+        if threads > cores:
+            raise BadInput(f"each process needs {threads} CPU(s), but this machine has {cores}; lower --threads")
+        yield Witnesses(inline.call_each, "cpu", Software(code_sha256(), installed_versions(frameworks)))
+        return
+    # With Ray, which takes a second to import and is not needed above.
+    from cluster.executor import call_each
+    from cluster.nodes import device_here
+    from cluster.ready import ready
+    from cluster.session import session
+
+    with session(place.address) as where:
+        device = device_here() if place.device == "auto" else cast(Device, place.device)
+        placed = [spec.model_copy(update={"device": device}) for spec in specs]
+        cluster = ready(place, device, where, frameworks, placed, tell)
+        yield Witnesses(partial(call_each, environments=cluster.environments), device, cluster.software)
 
 
 def audit_begins(contenders: Sequence[Contender], level: Level) -> str:

@@ -1,8 +1,8 @@
-"""The order in which runs get their resources: the study's, whatever they need.
+"""The order in which jobs get their resources: the study's order, whatever each job needs.
 
-Ray itself gives resources to whatever fits first, and a run of eight GPUs would wait behind every run of one that the
-study has. Here each run has a reservation (a placement group) before it begins, the first in line always gets the next
-one, and where others would get past it only its own is left to wait for.
+Ray itself gives resources to whatever fits first, so an eight-GPU run would starve behind many one-GPU runs. Here each
+job has a reservation (a placement group) before it begins. The next reservation always goes to the first job in the
+queue. Where smaller jobs would overtake it, only its own reservation is asked for.
 """
 
 from collections import Counter
@@ -14,73 +14,83 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 
 from cluster.resources import Need, in_train, need_of
 from cluster.train_job import groups_of_jobs
-from runners.core.spec import RunSpec
+from runners.core.spec import Job
 
-# Reservations asked for at a time. An autoscaler sees no more of the line than these.
+# Reservations asked for at a time. An autoscaler sees no more of the queue than these.
 ASKED_FOR = 16
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a run, counted from 1."""
+    """One try of a job, counted from 1."""
 
-    spec: RunSpec
+    job: Job
     number: int = 1
+
+    @property
+    def need(self) -> Need:
+        """What the job's process takes, or each of its processes."""
+        return need_of(self.job[0])
+
+    @property
+    def in_train(self) -> bool:
+        """Whether Ray Train starts the job's processes."""
+        return in_train(self.job[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Reservation:
-    """Resources set aside on the cluster for any run that needs just so much."""
+    """Resources set aside on the cluster for any job with exactly this need."""
 
     need: Need
     group: PlacementGroup
 
 
-class Line:
-    """Runs that wait, and reservations: asked for, ready, and in use.
+class Queue:
+    """Jobs that wait, and reservations: asked for, ready, and in use.
 
-    A Ray Train job reserves its resources itself. From its place at the head of the line it holds up all others until
-    it has them.
+    A Ray Train job reserves its resources itself. While it is first in the queue and has no resources yet, no other
+    job begins.
     """
 
-    def __init__(self, specs: Sequence[RunSpec]) -> None:
-        self._waiting = [Attempt(spec) for spec in specs]
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._waiting = [Attempt(job) for job in jobs]
         self._asked: dict[ray.ObjectRef, Reservation] = {}
         self._ready: list[Reservation] = []
         self._in_use: set[Reservation] = set()
-        self._ours: set[str] = set()  # ids of all groups that were ever asked for here
-        self._job: Attempt | None = None  # begun, and without its resources yet
-        self._before_job: set[str] = set()  # ids of the jobs' groups when it began
-        self._draining = False  # for the first in line, past which another would have got
+        self._ours: set[str] = set()  # ids of all placement groups that this queue ever asked for
+        self._starting: Attempt | None = None  # a Ray Train job that has begun and has no resources yet
+        self._groups_before: set[str] = set()  # ids of the Ray Train jobs' groups when it began
+        self._draining = False  # smaller jobs would overtake the first one: ask for nothing but its reservation
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     @property
     def first(self) -> list[Attempt]:
-        """The first in line, if there is one."""
+        """The first job in the queue, or nothing if the queue is empty."""
         return self._waiting[:1]
 
     @property
     def asked(self) -> list[ray.ObjectRef]:
-        """What to wait for: one of them done may mean that a run can begin."""
+        """What to wait for: once one of these is done, a job may be able to begin."""
         return list(self._asked)
 
     def append(self, attempt: Attempt) -> None:
-        """Have a run wait, behind all others."""
+        """Put an attempt at the end of the queue."""
         self._waiting.append(attempt)
 
     def begin(self) -> Iterator[tuple[Attempt, Reservation | None]]:
-        """Those whose turn it is, each with its reservation, or with none if it is a job."""
-        if self._job is not None and groups_of_jobs() - self._ours - self._before_job:
-            self._job = None
+        """Yield the jobs that can begin now, each with its reservation, or with None for a Ray Train job."""
+        if self._starting is not None and groups_of_jobs() - self._ours - self._groups_before:
+            self._starting = None
         self._collect()
-        while self._waiting and self._job is None:
+        while self._waiting and self._starting is None:
             first = self._waiting[0]
-            if in_train(first.spec):
-                self._job, self._before_job = first, groups_of_jobs() - self._ours
+            if first.in_train:
+                self._starting, self._groups_before = first, groups_of_jobs() - self._ours
                 reservation = None
-            elif (reservation := self._take(need_of(first.spec))) is None:
+            elif (reservation := self._take(first.need)) is None:
                 break
             self._draining = False
             yield self._waiting.pop(0), reservation
@@ -88,40 +98,40 @@ class Line:
         self._adjust()
 
     def ended(self, attempt: Attempt, reservation: Reservation | None, usable: bool) -> None:
-        """A run has ended. If the first in line needs just as much, its reservation, if usable still, goes on to it.
+        """Free what an ended job had. A usable reservation passes to the first job if that needs exactly the same.
 
-        Made anew one takes up to a second: Ray looks only so often whether there is room for those that wait.
+        A new one would take up to a second: that is how often Ray looks for room.
         """
         if reservation is None:
-            self._job = None if attempt == self._job else self._job
+            self._starting = None if attempt == self._starting else self._starting
             return
         self._in_use.remove(reservation)
-        if usable and self._waiting and need_of(self._waiting[0].spec) == reservation.need:
+        if usable and self._waiting and self._waiting[0].need == reservation.need:
             self._ready.append(reservation)
         else:
             remove_placement_group(reservation.group)
 
     def close(self) -> None:
-        """Free everything, and kill what still runs in it."""
+        """Free all reservations, and kill what still runs in them."""
         for reservation in [*self._asked.values(), *self._ready, *self._in_use]:
             remove_placement_group(reservation.group)
 
     def _collect(self) -> None:
-        """See which reservations have become ready."""
+        """Find the reservations that have become ready."""
         if not self._asked:
             return
         done, _ = ray.wait(self.asked, num_returns=len(self._asked), timeout=0)
         self._ready += [self._asked.pop(ref) for ref in done]
 
     def _take(self, need: Need) -> Reservation | None:
-        found = next((reservation for reservation in self._ready if reservation.need == need), None)
-        if found is not None:
-            self._ready.remove(found)
-            self._in_use.add(found)
-        return found
+        reservation = next((ready for ready in self._ready if ready.need == need), None)
+        if reservation is not None:
+            self._ready.remove(reservation)
+            self._in_use.add(reservation)
+        return reservation
 
     def _adjust(self) -> None:
-        """Free what is of no use to the first in line; ask for what it and, unless it drains, those behind it need."""
+        """Free the reservations that the first job cannot use, and ask for those in `_wanted`."""
         while self._ready:
             remove_placement_group(self._ready.pop().group)
         wanted = self._wanted()
@@ -142,8 +152,8 @@ class Line:
         self._asked[group.ready()] = Reservation(need, group)
 
     def _wanted(self) -> list[Need]:
-        """What to have asked for, in the order of the line."""
-        if self._job is not None:
+        """What to have asked for, in the order of the queue; while draining, only what the first job needs."""
+        if self._starting is not None:
             return []
-        window = [need_of(attempt.spec) for attempt in self._waiting[:ASKED_FOR] if not in_train(attempt.spec)]
+        window = [attempt.need for attempt in self._waiting[:ASKED_FOR] if not attempt.in_train]
         return [need for need in window if need == window[0] or not self._draining]

@@ -8,7 +8,7 @@ from runners.core.spec import RunSpec
 
 @dataclass(frozen=True)
 class Need:
-    """What one run takes of the cluster: so much on one node, for each of its processes."""
+    """What one run takes: CPUs and GPUs on one node, for each of its processes."""
 
     cpus: int
     gpus: int
@@ -23,24 +23,24 @@ class Need:
         return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
     def fits(self, cpus: int, gpus: int) -> int:
-        """How many processes a node with so much has room for."""
+        """Return how many processes fit on a node with these CPUs and GPUs."""
         return min(cpus // self.cpus, gpus // self.gpus if self.gpus else cpus)
 
 
 def trainer_of(spec: RunSpec) -> str | None:
-    """Ray Train's class for a run of several processes; None for a run that is one process."""
+    """Return Ray Train's class for a run of several processes, or None for a run of one process."""
     return strategy_of(spec.contender.framework, spec.contender.strategy).trainer
 
 
 def in_train(spec: RunSpec) -> bool:
-    """Whether the run is a Ray Train job, and not one process."""
+    """Whether Ray Train starts the run's processes."""
     return trainer_of(spec) is not None
 
 
 def need_of(spec: RunSpec) -> Need:
-    """For each replica one GPU, where the study trains on GPUs, and in any case as many cores as it has threads.
+    """Return what the run takes: for each replica as many cores as it has threads, and on GPUs one GPU.
 
-    Replicas are processes of their own, or all in one process and so on one node.
+    Each replica has a process of its own, or all share one process and so one node.
     """
     processes = spec.contender.replicas if in_train(spec) else 1
     replicas = spec.contender.replicas // processes  # of each process

@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or start one here and stop it after; wait for it to grow; refuse what it can never place."""
+"""Join a Ray cluster, or start one on this machine and stop it afterwards."""
 
 import io
 import logging
@@ -7,14 +7,12 @@ import secrets
 import socket
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import ray
@@ -31,19 +29,17 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, and not in 
     GcsClient,
     get_authentication_mode,
 )
-from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError, RayError, RpcError
 
-from cluster.resources import Need
+from cluster.nodes import nodes
 from runners.core.environment import PROJECT, cores
-from runners.core.errors import BadInput, ClusterLost
+from runners.core.errors import BadInput, ClusterLost, first_line
 from runners.core.process import without_own_settings
 from runners.core.quiet import native_stderr_hidden
 from runners.core.scratch import LAST_WORDS, scratch
 
 DEFAULT_PORT = 6379  # of `ray start --head`
 CONNECT_TIMEOUT_SECONDS = 5
-POLL_SECONDS = 0.5
 # How much of isolated environments a Ray started here keeps. Beyond its own 10 it would drop whichever has no run just
 # then, and make it anew for the next.
 ENVIRONMENTS_GIGABYTES = ("RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB", "100")
@@ -53,14 +49,6 @@ GOES_ON = "what is recorded stays, and the same command goes on from there"
 ENDED = f"error: this program ended at once, as when it or a process of Ray is killed; {GOES_ON}\n"
 HEAD_POLL_SECONDS, HEAD_MISSES = 1.0, 5  # well within the minute after which Ray itself ends the driver
 EXIT_CODE = 1  # of scripts whose runs did not all complete
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one living node has in all, taken or not."""
-
-    cpus: int
-    gpus: int
 
 
 @contextmanager
@@ -135,70 +123,6 @@ def _raylets(folder: Path) -> list[psutil.Process]:
     """The raylet of our own Ray in the folder, if there is one: without it no run goes on, and none is placed."""
     raylets = (child for child in psutil.Process().children() if child.name() == "raylet")
     return [raylet for raylet in raylets if str(folder) in " ".join(raylet.cmdline())]
-
-
-def nodes() -> list[Node]:
-    """The connected cluster's living nodes."""
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in resources]
-
-
-def device_here() -> Literal["cpu", "gpu"]:
-    """What the connected cluster trains on: GPUs, if any node has one."""
-    return "gpu" if any(node.gpus for node in nodes()) else "cpu"
-
-
-def preflight(need: Need) -> None:
-    """Raise BadInput, with both numbers, if the nodes could never hold one run: Ray itself would wait for ever."""
-    if slots(need):
-        return
-    where = "on one node" if need.processes == 1 else "each on one node"
-    raise BadInput(f"each run needs {need} {where}, but {_inventory()}")
-
-
-def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> None:
-    """Wait at most `seconds` for nodes that could hold one run, having asked for them where an autoscaler listens.
-
-    Returns either way, for `preflight` to judge; `tell` gets a line if there is anything to wait for.
-    """
-    if seconds <= 0 or slots(need):
-        return
-    tell(f"Waiting up to {seconds:g} seconds for room for {need}: {_inventory()}.")
-    deadline = time.monotonic() + seconds
-    request_resources(bundles=[need.resources()] * need.processes)
-    try:
-        while not slots(need) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-    finally:
-        request_resources(bundles=[])  # from here on the queue of runs says what is needed
-
-
-def in_vain_since(needs: Collection[Need], since: float | None, patience_seconds: float) -> float | None:
-    """Since when no living nodes could hold any of `needs`, if until now that was since `since`, in monotonic seconds.
-
-    Raises ClusterLost, with need and inventory, once patience is at its end: Ray itself would wait for ever.
-    """
-    if not needs or any(map(slots, needs)):
-        return None
-    now = time.monotonic()
-    if since is not None and now - since >= patience_seconds:
-        wanted = " or ".join(dict.fromkeys(map(str, needs)))
-        raise ClusterLost(
-            f"no node has had room for {wanted} for {patience_seconds:g} seconds: {_inventory()}; what is recorded "
-            "stays, and the same command goes on once there is room"
-        )
-    return now if since is None else since
-
-
-def slots(need: Need) -> int:
-    """How many runs fit on the cluster side by side."""
-    return sum(need.fits(node.cpus, node.gpus) for node in nodes()) // need.processes
-
-
-def _inventory() -> str:
-    have = nodes()
-    listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in have)
-    return f"the cluster's {len(have)} node(s) have: {listed}"
 
 
 def _connect(address: str, folder: Path) -> str:
@@ -308,11 +232,6 @@ def _what_failed(error: Exception) -> str:
     if "WrongClusterID" in str(error):
         return "the Ray cluster's head was started anew, and is another cluster now"
     return f"Ray failed: {first_line(error)}"
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, or what it is called if it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _reachable_from_outside() -> bool:

@@ -6,77 +6,76 @@ if __name__ == "__main__":  # before all else is loaded, which takes seconds
     start.begin()
 
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from cluster.place import Place
 from cluster.study import Permissions, complete
 from lenet.data import load
 from runners.core import store
 from runners.core.spec import Adam
-from runners.core.study import Plan
+from runners.core.study import DEFAULTS, Plan
 from runners.report.build import build
 from runners.report.document import to_json
 from runners.report.screen import show
 from scripts import options
-from scripts.progress import Progress
+from scripts.options import RECIPE, RESULTS, WHAT, WHERE, option
+from scripts.progress import screen
 
-TrackNames = Annotated[str, typer.Option(help="matched, native, or both as matched,native")]
-Seeds = Annotated[str, typer.Option(help="a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
-Varying = Annotated[str, typer.Option(help="what a seed changes: all, init (weights), order (of batches) or nothing")]
-Scaling = Annotated[str, typer.Option(help="--batch-size is of all replicas together (strong) or of each (weak)")]
-LrRule = Annotated[
-    str, typer.Option(help="with --scaling weak, the learning rate follows the batch: none, linear, sqrt")
-]
-Out = Annotated[Path, typer.Option(help="results folder; the same command again goes on where it stopped")]
+TRACK, SEEDS, OUT = ",".join(DEFAULTS.tracks), str(len(DEFAULTS.seeds)), Path("results/default")
+TrackNames = Annotated[str, option(WHAT, "matched, native, or both as matched,native")]
+Seeds = Annotated[str, option(WHAT, "a count (5 is 0..4), a list (0,3,7) or a range (0-9)")]
+Varying = Annotated[str, option(WHAT, "what a seed changes: all, init (weights), order (of batches) or nothing")]
 TargetAccuracy = Annotated[
     float | None,
-    typer.Option(metavar="FRACTION", help="test accuracy, as 0.9, whose time of arrival is compared, declared now"),
+    option(WHAT, "test accuracy, as 0.9, whose time of arrival is compared, declared now", metavar="FRACTION"),
 ]
 AllowUnmatched = Annotated[
-    bool, typer.Option(help="go on if the parity audit fails, compared unpaired and labelled so")
+    bool, option(WHAT, "go on if the parity audit fails; then runs are compared unpaired and labelled so")
 ]
-RetryFailed = Annotated[bool, typer.Option(help="do the folder's failed and out-of-memory runs again")]
+Scaling = Annotated[str, option(RECIPE, "--batch-size is of all replicas together (strong) or of each (weak)")]
+LrRule = Annotated[str, option(RECIPE, "with --scaling weak, the learning rate follows the batch: none, linear, sqrt")]
 WaitForNodes = Annotated[
     float,
-    typer.Option(
+    option(
+        WHERE,
+        "how long an autoscaling cluster has to make room for a run, at most a week",
         min=0,
         max=options.WEEK_SECONDS,
         metavar="SECONDS",
-        help="how long an autoscaling cluster has to make room for a run, at most a week",
     ),
 ]
+Out = Annotated[Path, option(RESULTS, "results folder; the same command again goes on where it stopped")]
+RetryFailed = Annotated[bool, option(RESULTS, "do the folder's failed and out-of-memory runs again")]
 
 
 def compare(
     contenders: options.Contenders = None,
-    track: TrackNames = "matched",
-    seeds: Seeds = "5",
-    vary: Varying = "all",
-    epochs: options.Epochs = 13,
-    batch_size: options.BatchSize = 128,
-    scaling: Scaling = "strong",
-    lr_rule: LrRule = "none",
-    out: Out = Path("results/default"),
+    track: TrackNames = TRACK,
+    seeds: Seeds = SEEDS,
+    vary: Varying = DEFAULTS.vary,
+    target_accuracy: TargetAccuracy = DEFAULTS.target_accuracy,
+    allow_unmatched: AllowUnmatched = False,
+    epochs: options.Epochs = DEFAULTS.epochs,
+    batch_size: options.BatchSize = DEFAULTS.batch_size,
+    scaling: Scaling = DEFAULTS.scaling,
+    lr_rule: LrRule = DEFAULTS.lr_rule,
+    limit_train: options.LimitTrain = DEFAULTS.limit_train,
+    learning_rate: options.LearningRate = DEFAULTS.optimizer.learning_rate,
+    early_stopping: options.EarlyStopping = DEFAULTS.early_stopping,
+    reduce_lr: options.ReduceLr = DEFAULTS.reduce_lr,
+    deterministic: options.Deterministic = DEFAULTS.deterministic,
     address: options.Address = "auto",
     device: options.Device = "auto",
-    threads: options.Threads = 1,
-    limit_train: options.LimitTrain = 60_000,
-    learning_rate: options.LearningRate = 1e-3,
-    early_stopping: options.EarlyStopping = None,
-    reduce_lr: options.ReduceLr = None,
-    target_accuracy: TargetAccuracy = None,
-    checkpoint: options.Checkpoint = True,
-    deterministic: options.Deterministic = False,
-    retry_failed: RetryFailed = False,
-    allow_unmatched: AllowUnmatched = False,
+    threads: options.Threads = DEFAULTS.threads,
+    isolate: options.Isolate = None,
     wait_for_nodes: WaitForNodes = 0,
+    data_dir: options.DataDir = None,
+    out: Out = OUT,
+    retry_failed: RetryFailed = False,
+    checkpoint: options.Checkpoint = DEFAULTS.checkpoint,
     as_json: options.AsJson = False,
     fail_if_different: options.FailIfDifferent = False,
-    isolate: options.Isolate = None,
-    data_dir: options.DataDir = None,
 ) -> None:
     """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
 
@@ -84,7 +83,7 @@ def compare(
     interrupted.
     """
     with options.exit_codes():
-        wanted_device = options.device(device)
+        place = Place(address, options.device(device), isolate, wait_for_nodes)
         plan = Plan(
             contenders=options.contenders(contenders),
             tracks=options.tracks(track),
@@ -107,9 +106,7 @@ def compare(
         console = options.console_beside(as_json)
         with options.holding(out, console):
             data = load(data_dir)
-            permissions = Permissions(retry_failed, allow_unmatched, wait_for_nodes, isolate)
-            tell = partial(console.print, markup=False, highlight=False)
-            complete(out, plan, wanted_device, address, data, permissions, tell, partial(Progress, console))
+            complete(out, plan, place, data, Permissions(retry_failed, allow_unmatched), screen(console))
             report = build(out)
         show(report, console)
         if as_json:

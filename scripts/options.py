@@ -12,10 +12,12 @@ from typing import Annotated, Any, NoReturn, TypeVar, cast
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from typer.core import TyperCommand
 
 from lenet.data import DataError
 from runners.core import store
 from runners.core.errors import BadInput, ClusterLost, NotMatched
+from runners.core.frameworks import FRAMEWORKS
 from runners.core.spec import (
     DEVICES,
     LARGEST_SEED,
@@ -30,48 +32,74 @@ from runners.core.spec import (
     Track,
     Vary,
 )
+from runners.core.study import DEFAULTS
 from runners.core.text import printable
 from scripts import start
 from scripts.start import INTERRUPTED, INTERRUPTION
 
-# Options that more than one script has.
+WHAT, RECIPE = "What is compared", "Recipe"
+WHERE, RESULTS, OTHERS = "Where it runs", "Results", "Others"
+
+
+def option(group: str, help: str, *names: str, **more: Any) -> Any:  # noqa: A002 -- typer's own word
+    """An option that `--help` shows in its group."""
+    return typer.Option(*names, help=help, rich_help_panel=group, **more)
+
+
+def known_contenders(in_one_process: bool = False) -> str:
+    """Every framework, and each with its strategies, as the user writes them."""
+    strategies = [
+        f"{name}:{strategy}:N"
+        for name, framework in FRAMEWORKS.items()
+        for strategy, entry in framework.strategies.items()
+        if entry.trainer is None or not in_one_process
+    ]
+    return ", ".join([*FRAMEWORKS, *strategies])
+
+
+# Options that more than one script has. Defaults are those of the specs, in runners/core.
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(
-        help="keras, torch, keras:mirrored:N, keras:multiworker:N, torch:ddp:N; one twice is an A/A control "
-        "[default: keras torch]"
+        help=f"{known_contenders()}; one named twice is an A/A control  "
+        f"[default: {' '.join(map(str, DEFAULTS.contenders))}]",
+        rich_help_panel=WHAT,
     ),
 ]
-Address = Annotated[str, typer.Option(help="auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
-Epochs = Annotated[int, typer.Option(help="passes over the training images")]
-BatchSize = Annotated[int, typer.Option(help="images a step, over all replicas (in weak scaling, of each)")]
-Device = Annotated[str, typer.Option(help="auto (GPUs where there are any), cpu or gpu")]
-Threads = Annotated[int, typer.Option(help="CPU threads of each run, and cores that it takes")]
-LimitTrain = Annotated[int, typer.Option(help="use only the first N training images")]
-LearningRate = Annotated[float, typer.Option(help="Adam's learning rate")]
-EarlyStopping = Annotated[
-    int | None, typer.Option(metavar="PATIENCE", help="stop after PATIENCE epochs without a lower test loss")
-]
-ReduceLr = Annotated[
-    int | None, typer.Option(metavar="PATIENCE", help="divide the learning rate by ten after PATIENCE such epochs")
-]
-Checkpoint = Annotated[bool, typer.Option(help="keep the best weights of each run")]
-Deterministic = Annotated[bool, typer.Option(help="ask the frameworks for deterministic kernels")]
+Address = Annotated[str, option(WHERE, "auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
+Device = Annotated[str, option(WHERE, "auto (GPUs where there are any), cpu or gpu")]
+Threads = Annotated[int, option(WHERE, "CPU threads of each run, and cores that it takes")]
 Isolate = Annotated[
     bool | None,
-    typer.Option(help="give each framework an environment of its own, made by Ray [default: where GPUs are used]"),
+    option(
+        WHERE,
+        "give each framework an environment of its own, made by Ray; by default where GPUs are used",
+        show_default=False,
+    ),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="folder with the four Fashion-MNIST .gz files")]
-
+DataDir = Annotated[Path | None, option(WHERE, "folder with the four Fashion-MNIST .gz files")]
+Epochs = Annotated[int, option(RECIPE, "passes over the training images")]
+BatchSize = Annotated[int, option(RECIPE, "images a step, over all replicas (in weak scaling, of each)")]
+LimitTrain = Annotated[int, option(RECIPE, "use only the first N training images")]
+LearningRate = Annotated[float, option(RECIPE, "Adam's learning rate")]
+EarlyStopping = Annotated[
+    int | None, option(RECIPE, "stop after PATIENCE epochs without a lower test loss", metavar="PATIENCE")
+]
+ReduceLr = Annotated[
+    int | None, option(RECIPE, "divide the learning rate by ten after PATIENCE such epochs", metavar="PATIENCE")
+]
+Deterministic = Annotated[bool, option(RECIPE, "ask the frameworks for deterministic kernels")]
+Checkpoint = Annotated[bool, option(RESULTS, "keep the best weights of each run")]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="print the verdicts as one JSON document; all else goes to standard error")
+    bool, option(RESULTS, "print the verdicts as one JSON document; all else goes to standard error", "--json")
 ]
 FailIfDifferent = Annotated[
     bool,
-    typer.Option(
-        "--fail-if-different",
-        help="exit 1 if the verdict on test accuracy is better or different for any two contenders on any track, at "
+    option(
+        RESULTS,
+        "exit 1 if the verdict on test accuracy is better or different for any two contenders on any track, at "
         "5 % for all at once (Holm); equivalent, inconclusive and too few seeds do not count",
+        "--fail-if-different",
     ),
 ]
 
@@ -82,10 +110,23 @@ BAD_INPUT, RUNS_FAILED, DIFFERENT = 2, 1, 1
 WEEK_SECONDS = 7 * 24 * 3600
 
 
+class _InGroups(TyperCommand):
+    """Plain help, with the options in their groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if row := parameter.get_help_record(ctx):
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or OTHERS, []).append(row)
+        for group in sorted(groups, key=[WHAT, RECIPE, WHERE, RESULTS, OTHERS].index):
+            with formatter.section(group):
+                formatter.write_dl(groups[group])
+
+
 def run_app(command: Callable[..., Any]) -> None:
-    """Run a script's one command with plain help, without tracebacks full of locals."""
+    """Run a script's one command, without tracebacks full of locals."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(cls=_InGroups)(command)
     try:
         with exit_codes():
             _refuse_another_checkout(Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve())
@@ -161,13 +202,17 @@ def sentence_of(error: ValidationError) -> str:
 
 
 def stdout_console() -> Console:
-    """Writes to the real standard output, whatever is redirected later."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    """Write text, never markup, to the real standard output, whatever is redirected later."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(file=sys.stdout, width=width, markup=False, highlight=False)
 
 
 def console_beside(as_json: bool) -> Console:
     """Where people read: standard output, or standard error where that is for the JSON document."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH) if as_json else stdout_console()
+    if not as_json:
+        return stdout_console()
+    width = None if sys.stderr.isatty() else PIPE_WIDTH
+    return Console(stderr=True, width=width, markup=False, highlight=False)
 
 
 @contextmanager
@@ -175,7 +220,7 @@ def holding(folder: Path, console: Console) -> Iterator[None]:
     """Hold the folder against other processes, and say so if the one before died holding it."""
     with store.lock(folder) as died:
         if died:
-            console.print(f"Taking {folder} over from {died}, which died without letting go of it.", markup=False)
+            console.print(f"Taking {folder} over from {died}, which died without letting go of it.")
         yield
 
 
@@ -185,13 +230,15 @@ def contender(text: str) -> Contender:
 
 
 def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
-    """The contenders named, of which a repeated one is a copy of the first: torch torch is torch and torch#2.
+    """The contenders named. A repeated one is a numbered copy of the first: `a a` is `a` and `a#2`.
 
-    Where none is named, the two that the article compares.
+    Where none is named, those of the article.
     """
+    if not texts:
+        return DEFAULTS.contenders
     times = Counter[Contender]()
     numbered: list[Contender] = []
-    for named in map(contender, texts or ["keras", "torch"]):
+    for named in map(contender, texts):
         times[named] += 1
         again = times[named] > 1 and named.copy_number == 1
         numbered.append(contender(f"{named}#{times[named]}") if again else named)

@@ -23,6 +23,7 @@ from runners.core.quiet import native_stderr_hidden
 from runners.core.record import RunRecord
 from runners.core.runner import load_inspector
 from scripts import options
+from scripts.options import RESULTS, option
 
 FORMATS = ("PNG", "JPEG")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")  # Pillow's modes whose conversions keep the brightness
@@ -30,10 +31,10 @@ EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")  # Pillow's mode
 
 def predict(
     image: Annotated[Path, typer.Argument(help="a PNG or JPEG of one piece of clothing, any size and colour")],
-    results: Annotated[Path, typer.Option("--from", help="the --out folder of scripts/compare.py")] = Path(
+    results: Annotated[Path, option(RESULTS, "the --out folder of scripts/compare.py", "--from")] = Path(
         "results/default"
     ),
-    top: Annotated[int, typer.Option(min=1, max=len(CLASS_NAMES), help="classes to show")] = 3,
+    top: Annotated[int, option(RESULTS, "classes to show", min=1, max=len(CLASS_NAMES))] = 3,
 ) -> None:
     """Show each framework's top classes for IMAGE, with the weights in RESULTS that had its lowest test loss."""
     with options.exit_codes():

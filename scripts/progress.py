@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cluster.screen import Screen
 from runners.core.events import EpochDone, Event, Retried, Started
 from runners.core.record import EpochRow, RunRecord
 from runners.core.spec import RunSpec
@@ -143,6 +145,11 @@ def _describe(epoch: EpochRow, epochs: int) -> str:
         f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  train loss {epoch.train_loss:.4f}  "
         f"test loss {epoch.test_loss:.4f}  test accuracy {epoch.test_accuracy:.4f}  {epoch.train_seconds:.2f} s"
     )
+
+
+def screen(console: Console) -> Screen:
+    """Show a study's lines and runs on the console."""
+    return Screen(console.print, partial(Progress, console))
 
 
 def duration(seconds: float) -> str:

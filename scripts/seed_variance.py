@@ -8,7 +8,6 @@ if __name__ == "__main__":  # before all else is loaded, which takes seconds
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +16,12 @@ import pandas as pd
 import typer
 from rich.console import Console
 
+from cluster.place import Place
 from lenet.data import DataError, FashionMnist, load
 from runners.core import store
 from runners.core.errors import BadInput
 from runners.core.spec import VARIES, Vary
-from runners.core.study import Plan
+from runners.core.study import DEFAULTS, Plan
 from runners.parity import checks
 from runners.report import pilot
 from runners.report.build import build
@@ -33,38 +33,42 @@ from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import SOURCES
 from runners.report.wrong_winner import wrong_winner_sentences, wrong_winner_table
 from scripts import options
-from scripts.progress import Progress
+from scripts.options import RESULTS, WHAT, option
+from scripts.progress import screen
 
 Run = Annotated[
     str | None,
-    typer.Option(
+    option(
+        WHAT,
+        "do the studies first, one for each --vary, in OUT/all, OUT/init, OUT/order and OUT/nothing; the same command "
+        "again goes on where it stopped",
         metavar="CONTENDER[,CONTENDER]",
-        help="do the studies first, one for each --vary, in OUT/all, OUT/init, OUT/order and OUT/nothing; the same "
-        "command again goes on where it stopped",
     ),
 ]
 
 
 def seed_variance(
     results: Annotated[
-        list[Path] | None, typer.Argument(help="--out folders of scripts/compare.py, one for each --vary")
+        list[Path] | None,
+        typer.Argument(help="--out folders of scripts/compare.py, one for each --vary", rich_help_panel=WHAT),
     ] = None,
     run: Run = None,
-    seeds: Annotated[str, typer.Option(help="with --run, those of each study, as scripts/compare.py has them")] = "10",
-    epochs: options.Epochs = 13,
-    limit_train: options.LimitTrain = 60_000,
-    threads: options.Threads = 1,
+    seeds: Annotated[str, option(WHAT, "with --run, those of each study, as scripts/compare.py has them")] = "10",
+    epochs: options.Epochs = DEFAULTS.epochs,
+    limit_train: options.LimitTrain = DEFAULTS.limit_train,
+    threads: options.Threads = DEFAULTS.threads,
     device: options.Device = "auto",
     out: Annotated[
         Path | None,
-        typer.Option(help="where tables and plots go [default: the first of RESULTS; with --run results/variance]"),
+        option(RESULTS, "where tables and plots go [default: the first of RESULTS; with --run results/variance]"),
     ] = None,
     until_half_width: Annotated[
         float | None,
-        typer.Option(
+        option(
+            WHAT,
+            "add the seeds that bring each mean accuracy's 95 % interval to +- this (0.001), decided once by the runs "
+            "that are there; takes one folder",
             metavar="FRACTION",
-            help="add the seeds that bring each mean accuracy's 95 % interval to +- this (0.001), decided once by the "
-            "runs that are there; takes one folder",
         ),
     ] = None,
     address: options.Address = "auto",
@@ -89,13 +93,13 @@ def seed_variance(
             out = out or Path("results/variance")
             plan = Plan(
                 contenders=options.contenders(run.split(",")),
-                tracks=("matched",),
+                tracks=DEFAULTS.tracks,
                 seeds=options.seeds(seeds),
                 epochs=epochs,
                 limit_train=limit_train,
                 threads=threads,
             )
-            folders = do_studies(out, plan, options.device(device), address, load(data_dir), console)
+            folders = do_studies(out, plan, Place(address, options.device(device)), load(data_dir), console)
         if until_half_width is not None:
             extend(folders[0], until_half_width, address, load(data_dir), console)
         sources = report(folders, out or folders[0], data_dir, console)
@@ -114,27 +118,27 @@ def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: C
         write(wrong_winner, out / "tables", "wrong_winner")
         drawn = draw_variance(variance, out)
     for item in unreadable:
-        console.print(f"{item.path} is skipped: {item.reason}", markup=False)
+        console.print(f"{item.path} is skipped: {item.reason}")
     show_variance(variance, console)
     told = [*precision_sentences(variance), *wrong_winner_sentences(wrong_winner)]
     for vary, sentence in [*told, *beyond_images_sentences(variance)]:
-        console.print(f"[{SOURCES[vary]}] {sentence}", markup=False, highlight=False)
+        console.print(f"[{SOURCES[vary]}] {sentence}")
     for plot in drawn:
-        console.print(f"{out / 'plots' / plot.name}.png", markup=False, highlight=False)
-    console.print(f"{out / 'tables' / 'variance.csv'}", markup=False, highlight=False)
+        console.print(f"{out / 'plots' / plot.name}.png")
+    console.print(f"{out / 'tables' / 'variance.csv'}")
     return sources
 
 
-def do_studies(out: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> list[Path]:
+def do_studies(out: Path, plan: Plan, place: Place, data: FashionMnist, console: Console) -> list[Path]:
     """What is missing of a study for each source of variance; the folders. One parity audit holds for all of them."""
     folders = {vary: out / vary for vary in VARIES}
     for vary, folder in folders.items():
         store.prepare(folder)
-        console.print(f"[{SOURCES[vary]}] {folder}", markup=False, highlight=False)
+        console.print(f"[{SOURCES[vary]}] {folder}")
         with options.holding(folder, console):
             if (known := checks.read(folders["all"])) and not checks.read(folder):
                 checks.write(folder, known)
-            complete_study(folder, plan.model_copy(update={"vary": vary}), device, address, data, console)
+            complete_study(folder, plan.model_copy(update={"vary": vary}), place, data, console)
     return list(folders.values())
 
 
@@ -146,17 +150,16 @@ def extend(folder: Path, half_width: float, address: str, data: FashionMnist, co
         records, _ = store.read_records(folder, study)
         decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
         told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
-        console.print(told, markup=False, highlight=False)
+        console.print(told)
         extended = plan.model_copy(update={"seeds": pilot.topped_up(plan.seeds, decided.runs)})
-        complete_study(folder, extended, plan.device, address, data, console)
+        complete_study(folder, extended, Place(address), data, console)
 
 
-def complete_study(folder: Path, plan: Plan, device: str, address: str, data: FashionMnist, console: Console) -> None:
+def complete_study(folder: Path, plan: Plan, place: Place, data: FashionMnist, console: Console) -> None:
     """Do what a folder, held by this process, lacks of a plan, and report it."""
     from cluster.study import Permissions, complete  # with Ray
 
-    tell = partial(console.print, markup=False, highlight=False)
-    complete(folder, plan, device, address, data, Permissions(), tell, partial(Progress, console))
+    complete(folder, plan, place, data, Permissions(), screen(console))
     build(folder)
 
 
@@ -168,7 +171,7 @@ def show_reached(folder: Path, sources: Mapping[Vary, Source], console: Console)
     of_pilot, of_top_up = (accuracies(table[table["seed"].isin(seeds) == first]) for first in (True, False))
     for name, values in of_pilot.items():
         told = pilot.reached(name, values, of_top_up.get(name, np.empty(0)))
-        console.print(told, markup=False, highlight=False)
+        console.print(told)
 
 
 def accuracies(runs: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -185,7 +188,7 @@ def with_labels(sources: Mapping[Vary, Source], data_dir: Path | None, console: 
     try:
         labels = load(data_dir).test_labels
     except DataError as error:
-        console.print(f"note: without labels, none can be told from the choice of test images: {error}", markup=False)
+        console.print(f"note: without labels, none can be told from the choice of test images: {error}")
         return sources
     return {vary: replace(source, labels=labels) for vary, source in sources.items()}
 

@@ -19,27 +19,29 @@ from runners.core import store
 from runners.core.errors import BadInput
 from runners.core.quiet import native_stderr_hidden
 from runners.core.record import RunRecord
-from runners.core.run import run
+from runners.core.run import run_job
 from runners.core.spec import Adam, RunSpec
+from runners.core.study import DEFAULTS
 from scripts import options
+from scripts.options import RESULTS, WHAT, WHERE, option
 from scripts.progress import Progress
 
 
 def train(
-    contender: Annotated[str, typer.Argument(help="keras, torch or keras:mirrored:N")],
-    seed: Annotated[int, typer.Option(help="draws initial weights and batch order")] = 0,
-    track: Annotated[str, typer.Option(help="matched or native")] = "matched",
-    epochs: options.Epochs = 13,
-    batch_size: options.BatchSize = 128,
-    out: Annotated[Path, typer.Option(help="where record, predictions and best weights go")] = Path("results/train"),
-    device: Annotated[str, typer.Option(help="cpu or gpu")] = "cpu",
-    threads: options.Threads = 1,
-    limit_train: options.LimitTrain = 60_000,
-    learning_rate: options.LearningRate = 1e-3,
+    contender: Annotated[str, typer.Argument(help=options.known_contenders(in_one_process=True), rich_help_panel=WHAT)],
+    seed: Annotated[int, option(WHAT, "draws initial weights and batch order")] = 0,
+    track: Annotated[str, option(WHAT, "matched or native")] = DEFAULTS.tracks[0],
+    epochs: options.Epochs = DEFAULTS.epochs,
+    batch_size: options.BatchSize = DEFAULTS.batch_size,
+    out: Annotated[Path, option(RESULTS, "where record, predictions and best weights go")] = Path("results/train"),
+    device: Annotated[str, option(WHERE, "cpu or gpu")] = DEFAULTS.device,
+    threads: options.Threads = DEFAULTS.threads,
+    limit_train: options.LimitTrain = DEFAULTS.limit_train,
+    learning_rate: options.LearningRate = DEFAULTS.optimizer.learning_rate,
     early_stopping: options.EarlyStopping = None,
     reduce_lr: options.ReduceLr = None,
-    checkpoint: options.Checkpoint = True,
-    deterministic: options.Deterministic = False,
+    checkpoint: options.Checkpoint = DEFAULTS.checkpoint,
+    deterministic: options.Deterministic = DEFAULTS.deterministic,
     data_dir: options.DataDir = None,
 ) -> None:
     """Train CONTENDER once, epoch by epoch before your eyes, and keep its best weights."""
@@ -72,17 +74,15 @@ def train(
             store.refuse_study(out)
             record = train_here(spec, load(data_dir), out, console)
         if record.clock is not None:
-            console.print(
-                f"{record.run_id} {record.status}: {record.clock.train_seconds:.1f} s of training", markup=False
-            )
-        console.print(f"Record, predictions and best weights are in {out}", markup=False)
+            console.print(f"{record.run_id} {record.status}: {record.clock.train_seconds:.1f} s of training")
+        console.print(f"Record, predictions and best weights are in {out}")
     raise SystemExit(0 if record.status == "completed" else options.RUNS_FAILED)
 
 
 def train_here(spec: RunSpec, data: FashionMnist, out: Path, console: Console) -> RunRecord:
     """Do the run before the user's eyes, and keep what it leaves behind."""
     with native_stderr_hidden(), Progress(console, [spec]) as progress:
-        (result,) = execute([spec], data, run, progress.report)
+        (result,) = execute([spec], data, run_job, progress.report)
         store.save_result(out, result)
         progress.ended(result.record)
     return result.record

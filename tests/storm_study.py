@@ -7,16 +7,16 @@ if __name__ == "__main__":  # before all else is loaded, which takes seconds
 
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cluster import study as of_cluster
+from cluster.place import Place
 from runners.core import store
 from runners.core.record import RunResult
 from runners.core.study import Plan
 from scripts import options
-from scripts.progress import Progress
+from scripts.progress import screen
 from tests.helpers.stubs import NO_DATA, stub
 
 PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)  # type: ignore[arg-type]
@@ -29,17 +29,16 @@ def study(folder: Path) -> None:
     notes.mkdir(exist_ok=True)
     run = stub(notes, SECONDS_PER_EPOCH)
 
-    def stub_run(_software: object, *given: Any) -> RunResult:
-        return replace(run(*given), checkpoint=b"weights")
+    def stub_job(_software: object, *given: Any) -> tuple[RunResult, ...]:
+        return tuple(replace(result, checkpoint=b"weights") for result in run(*given))
 
-    of_cluster.run_of_study = stub_run
-    may = of_cluster.Permissions(retry_failed=True, isolate=False)
+    of_cluster.run_job_of_study = stub_job
+    place, may = Place("local", "cpu", isolate=False), of_cluster.Permissions(retry_failed=True)
     console = options.stdout_console()
-    tell, progress = partial(console.print, markup=False), partial(Progress, console)
     with options.exit_codes():
         store.prepare(folder)
         with options.holding(folder, console):
-            of_cluster.complete(folder, PLAN, "cpu", "local", NO_DATA, may, tell, progress)
+            of_cluster.complete(folder, PLAN, place, NO_DATA, may, screen(console))
             done = store.existing_study(folder)
             records, _ = store.read_records(folder, done)
     raise SystemExit(0 if all(record.status == "completed" for record in records) else options.RUNS_FAILED)

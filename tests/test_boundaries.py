@@ -25,7 +25,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import runners.core.run, runners.core.study, runners.core.store", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import runners.report.build, runners.report.screen", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import cluster.executor, cluster.session, cluster.inline", FRAMEWORKS | {"scripts"}),
-        ("import scripts.report, scripts.seed_variance", FRAMEWORKS | {"ray", "cluster"}),
+        ("import scripts.report, scripts.seed_variance, scripts.progress", FRAMEWORKS | {"ray"}),
         ("import scripts.compare", FRAMEWORKS),
         ("from runners.core.runner import load_runner; load_runner('keras')", {"torch", "ray", "cluster"}),
         (

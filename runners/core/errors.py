@@ -15,3 +15,8 @@ class ProcessDied(Exception):
 
 class ClusterLost(Exception):
     """The cluster has lost what the runs need, and they cannot go on; the message is for the user."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,11 +1,11 @@
-"""What is told of runs while they happen, in the order in which it happens to each; the end is their `RunResult`."""
+"""What a run reports while it goes on, in the order of the classes below. Its end is its `RunResult`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lenet.data import FashionMnist
 from runners.core.record import EpochRow, RunResult
-from runners.core.spec import RunSpec
+from runners.core.spec import Job
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ class Retried:
 Event = Started | EpochDone | Retried
 Report = Callable[[Event], None]
 
-# How a run is done: runners.core.run.run, or a stand-in with its signature. The float is when starting up began.
-Work = Callable[[RunSpec, FashionMnist, Callable[[EpochRow], None], float | None], RunResult]
+# How a job is done: runners.core.run.run_job, or a stand-in with its signature. The float is when its process began.
+Work = Callable[[Job, FashionMnist, Report, float | None], tuple[RunResult, ...]]

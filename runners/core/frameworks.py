@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from runners.core import process
-
 
 @dataclass(frozen=True)
 class Strategy:
@@ -26,8 +24,10 @@ class Framework:
     packages: tuple[str, ...]  # distributions whose versions define it; those not installed are passed over
     checkpoint: str  # the file that holds its best weights
     strategies: dict[str, Strategy] = field(default_factory=dict)  # distributed ones, beside the single replica
+    variables: tuple[str, ...] = ()  # how the names of its own environment variables begin; a user's are dropped
     environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
     matched_environment: dict[str, str] = field(default_factory=dict)  # and this too, for matched runs
+    says_out_of_memory: tuple[str, ...] = ()  # words in its errors, where their class does not say so
     gpu_packages: dict[str, str] = field(default_factory=dict)  # by package, what takes its place where GPUs are used
     other_loop: bool = False  # its strategies train in another loop than its single replica
 
@@ -44,7 +44,9 @@ FRAMEWORKS = {
             "mirrored": Strategy(),
             "multiworker": Strategy("ray.train.tensorflow.TensorflowTrainer", environment=("TF_CONFIG",)),
         },
-        environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": process.NO_KERAS_HOME},
+        variables=("KERAS_", "TF_", "TF2_"),
+        # Keras reads keras.json in its home, and writes it: where no folder can be, it does neither.
+        environment={"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": "/dev/null/keras"},
         # On processors that TensorFlow does not know to gain by it, its default is another library than PyTorch's.
         matched_environment={"TF_ENABLE_ONEDNN_OPTS": "1"},
         gpu_packages={"tensorflow-cpu": "tensorflow[and-cuda]"},  # the same TensorFlow, built for CUDA
@@ -57,9 +59,12 @@ FRAMEWORKS = {
         packages=("torch",),
         checkpoint="best_model.pt",
         strategies={"ddp": Strategy("ray.train.torch.TorchTrainer", divides_native_batches=True)},
+        variables=("TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "PYTORCH_", "ATEN_"),
+        says_out_of_memory=("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED"),
         environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},  # cuBLAS reads it once, and --deterministic needs it
     ),
 }
+ARTICLE = ("keras", "torch")  # the two that the article compares
 SINGLE = Strategy()
 
 

@@ -13,16 +13,17 @@ from lenet.data import FashionMnist
 from runners.core import environment
 from runners.core.clock import Stopwatch
 from runners.core.environment import Software
+from runners.core.events import EpochDone, Report
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.memory import keep_freed_memory
 from runners.core.record import Clock, Environment, EpochRow, RunRecord, RunResult, Status
 from runners.core.runner import Outcome, load_runner
 from runners.core.scratch import scratch
-from runners.core.spec import RunSpec
+from runners.core.spec import Job, RunSpec
 
-# What the frameworks and Python call running out of memory, and what PyTorch says where it has no name for it.
+# How Python, Ray and the frameworks say that memory ran out: by an error's class, or else in its words.
 OUT_OF_MEMORY = {"OutOfMemoryError", "ResourceExhaustedError", "MemoryError"}
-SAYS_OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED")
+SAYS_OUT_OF_MEMORY = [words for framework in FRAMEWORKS.values() for words in framework.says_out_of_memory]
 
 
 def run(
@@ -48,16 +49,25 @@ def run(
     return RunResult(_record(spec, outcome, stopwatch.clock(), seen, started_at), outcome.predictions, checkpoint)
 
 
-def run_of_study(
-    software: Software,
-    spec: RunSpec,
-    data: FashionMnist,
-    on_epoch: Callable[[EpochRow], None],
-    began_at: float | None = None,
-) -> RunResult:
-    """`run`, for a study done with this software; raises BadInput where this process has other."""
-    environment.refuse_other_software(spec.contender.framework, software)
-    return run(spec, data, on_epoch, began_at)
+def run_job(job: Job, data: FashionMnist, report: Report, began_at: float | None = None) -> tuple[RunResult, ...]:
+    """Do the job's runs one after the other and report their epochs; raises whatever training raises."""
+    results = []
+    for spec in job:
+        results.append(run(spec, data, _epochs_of(spec, report), began_at))
+        began_at = time.time()  # the next one starts up no process
+    return tuple(results)
+
+
+def run_job_of_study(
+    software: Software, job: Job, data: FashionMnist, report: Report, began_at: float | None = None
+) -> tuple[RunResult, ...]:
+    """`run_job` for a study done with this software; raises BadInput where this process has other software."""
+    environment.refuse_other_software(job[0].contender.framework, software)
+    return run_job(job, data, report, began_at)
+
+
+def _epochs_of(spec: RunSpec, report: Report) -> Callable[[EpochRow], None]:
+    return lambda row: report(EpochDone(spec.run_id, row))
 
 
 def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | None = None) -> RunResult:
@@ -74,6 +84,11 @@ def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | 
         node=node,
     )
     return RunResult(record)
+
+
+def failures(job: Job, error: BaseException, attempts: int = 1, node: str | None = None) -> tuple[RunResult, ...]:
+    """`failure` of each of the job's runs."""
+    return tuple(failure(spec, error, attempts, node) for spec in job)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -143,3 +143,7 @@ class RunSpec(Settings):
         """Names the run within its study, and its files; letters, digits and dashes only."""
         contender = str(self.contender).replace(":", "-").replace("#", "-copy")
         return f"{contender}-{self.track}-seed{self.seed}"
+
+
+# The runs that one process, or one group of processes, does: alike in all but their seeds.
+Job = tuple[RunSpec, ...]

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from runners.core.errors import BadInput
-from runners.core.frameworks import strategy_of
+from runners.core.frameworks import ARTICLE, strategy_of
 from runners.core.record import Machine, Sha256
-from runners.core.spec import MAX_SEEDS, Contender, Frozen, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
+from runners.core.spec import MAX_SEEDS, Contender, Frozen, Job, LrRule, RunSpec, Scaling, Seed, Settings, Track, Vary
 
 
 class Plan(Settings):
@@ -141,6 +141,11 @@ def _draws(plan: Plan, seed: Seed) -> tuple[Seed, Seed]:
     return seed if plan.vary in ("all", "init") else first, seed if plan.vary in ("all", "order") else first
 
 
+def jobs(specs: Sequence[RunSpec]) -> list[Job]:
+    """Which runs a process does together: today each run is a job of its own."""
+    return [(spec,) for spec in specs]
+
+
 def to_do(plan: Plan, recorded: Collection[str]) -> tuple[RunSpec, ...]:
     """The plan's runs that have no record yet."""
     return tuple(spec for spec in run_specs(plan) if spec.run_id not in recorded)
@@ -198,3 +203,7 @@ def _comparable(study: Study) -> dict[str, Any]:
         "data": study.data_sha256[:12],
         "code": study.code_sha256[:12],
     }
+
+
+# The article's study, where the user names nothing else.
+DEFAULTS = Plan(contenders=tuple(map(Contender.model_validate, ARTICLE)), tracks=("matched",), seeds=tuple(range(5)))

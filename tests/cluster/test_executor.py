@@ -3,10 +3,11 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,9 +19,9 @@ from cluster.executor import MAX_ATTEMPTS, call_each, execute
 from cluster.resources import Need, need_of
 from lenet.data import FashionMnist
 from runners.core.errors import ProcessDied
-from runners.core.events import EpochDone, Event, Retried, Started
-from runners.core.record import EpochRow, RunResult
-from runners.core.spec import RunSpec
+from runners.core.events import EpochDone, Event, Report, Retried, Started
+from runners.core.record import RunResult
+from runners.core.spec import Job, RunSpec
 from tests.helpers.rays import wait_for
 from tests.helpers.stubs import NO_DATA, dies_at_first, intervals, pid_and, raises_or_dies, stub
 
@@ -55,12 +56,12 @@ def most_at_once(tmp_path: Path) -> int:
 def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are_cores(tmp_path: Path) -> None:
     alone, told = stub(tmp_path, seconds_per_epoch=0.3), []
 
-    def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
-        def once_others_have_begun(row: EpochRow) -> None:
+    def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
+        def once_others_have_begun(event: Event) -> None:
             wait_for(lambda: len(list(tmp_path.iterdir())) >= CPUS)  # however slowly processes start here
-            on_epoch(row)
+            report(event)
 
-        return alone(spec, data, once_others_have_begun, began_at)
+        return alone(job, data, once_others_have_begun, began_at)
 
     results = list(execute(specs(3, epochs=3), NO_DATA, work, told.append))
     assert [(result.record.status, result.record.attempts) for result in results] == [("completed", 1)] * 6
@@ -101,12 +102,12 @@ def test_a_run_killed_mid_epoch_is_done_anew_in_a_fresh_process_with_the_attempt
     (spec,) = specs(1, epochs=3)[:1]
     dies = stub(tmp_path, dies_at_epoch=2, deaths=1)
 
-    def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
-        result = dies(spec, data, on_epoch, began_at)
-        return replace(result, record=result.record.model_copy(update={"error": str(began_at)}))
+    def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
+        (result,) = dies(job, data, report, began_at)
+        return (replace(result, record=result.record.model_copy(update={"error": str(began_at)})),)
 
     told: list[Event] = []
-    results = {r.record.run_id: r for r in execute([spec], NO_DATA, work, told.append)}  # type: ignore[arg-type]
+    results = {r.record.run_id: r for r in execute([spec], NO_DATA, work, told.append)}
     record = results[spec.run_id].record
     assert (record.status, record.attempts) == ("completed", 2)
     assert [row.epoch for row in record.epochs] == [1, 2, 3]
@@ -121,8 +122,8 @@ def test_a_run_that_keeps_dying_fails_after_two_retries_and_the_others_finish(tm
     told: list[Event] = []
     deadly, harmless = stub(tmp_path, dies_at_epoch=1), stub(tmp_path)
 
-    def work(spec: RunSpec, *rest: object) -> RunResult:
-        return (deadly if spec.contender.framework == "keras" else harmless)(spec, *rest)  # type: ignore[arg-type]
+    def work(job: Job, *rest: Any) -> tuple[RunResult, ...]:
+        return (deadly if job[0].contender.framework == "keras" else harmless)(job, *rest)
 
     records = {r.record.run_id: r.record for r in execute([dying, healthy], NO_DATA, work, told.append)}
     assert records[healthy.run_id].status == "completed"
@@ -147,8 +148,8 @@ def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_th
 ) -> None:
     good, hungry = stub(tmp_path, 0), tmp_path / "hungry"
 
-    def work(spec: RunSpec, *rest: object) -> RunResult:
-        if spec.seed == 0:
+    def work(job: Job, *rest: Any) -> tuple[RunResult, ...]:
+        if job[0].seed == 0:
             hungry.write_text(f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}")
             import tensorflow as tf
 
@@ -156,7 +157,7 @@ def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_th
         pid, gpu = hungry.read_text().split()
         assert gpu == os.environ["CUDA_VISIBLE_DEVICES"]
         wait_for(lambda: not psutil.pid_exists(int(pid)), seconds=10)  # cores are handed on as it exits
-        return good(spec, *rest)  # type: ignore[arg-type]
+        return good(job, *rest)
 
     runs = [RunSpec(contender="keras", seed=seed, device="gpu", threads=CPUS) for seed in (0, 1)]  # one at a time
     first, second = [result.record for result in execute(runs, NO_DATA, work, print)]
@@ -184,10 +185,10 @@ def test_an_exception_is_not_retried(tmp_path: Path) -> None:
 def test_closing_early_stops_what_is_still_running(tmp_path: Path) -> None:
     going = stub(tmp_path, seconds_per_epoch=0.2, raises="keras")
 
-    def work(spec: RunSpec, *rest: object) -> RunResult:
-        while spec.contender.framework == "keras" and not [*tmp_path.glob("torch-*")]:
+    def work(job: Job, *rest: Any) -> tuple[RunResult, ...]:
+        while job[0].contender.framework == "keras" and not [*tmp_path.glob("torch-*")]:
             time.sleep(0.05)
-        return going(spec, *rest)  # type: ignore[arg-type]
+        return going(job, *rest)
 
     running = execute(specs(1, epochs=1000), NO_DATA, work, print)
     next(running)

@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +17,9 @@ from ray.remote_function import RemoteFunction
 
 from cluster import executor
 from lenet.data import FashionMnist
-from runners.core.record import Clock, EpochRow, RunRecord, RunResult
-from runners.core.spec import RunSpec
+from runners.core.events import Report, Work
+from runners.core.record import Clock, RunRecord, RunResult
+from runners.core.spec import Job, RunSpec
 from tests.helpers.stubs import NO_DATA, row
 
 NODES, GPUS = 8, 8
@@ -54,10 +55,9 @@ def nodes() -> Iterator[None]:
     cluster.shutdown()
 
 
-def noted(notes: Path) -> Callable[..., RunResult]:
-    def work(
-        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
-    ) -> RunResult:
+def noted(notes: Path) -> Work:
+    def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
+        (spec,) = job
         start = time.time()
         time.sleep(SECONDS)
         node = ray.get_runtime_context().get_node_id()
@@ -65,7 +65,7 @@ def noted(notes: Path) -> Callable[..., RunResult]:
         (notes / spec.run_id).write_text(" ".join(map(str, words)))
         clock = Clock(other_seconds=SECONDS, total_seconds=SECONDS)
         rows = tuple(row(epoch) for epoch in range(1, spec.epochs + 1))
-        return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=rows, clock=clock))
+        return (RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=rows, clock=clock)),)
 
     return work
 

@@ -22,20 +22,9 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayError
 
+from cluster.nodes import Node, no_room_since, nodes, preflight, slots, wait_for_room
 from cluster.resources import Need
-from cluster.session import (
-    ENDED,
-    LAST_WORDS,
-    Node,
-    _read_authentication,
-    _what_failed,
-    in_vain_since,
-    nodes,
-    preflight,
-    session,
-    slots,
-    wait_for_room,
-)
+from cluster.session import ENDED, LAST_WORDS, _read_authentication, _what_failed, session
 from lenet.data import cache_folder
 from runners.core import environment
 from runners.core.errors import BadInput, ClusterLost
@@ -192,15 +181,15 @@ def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves:
 
 
 def test_what_no_living_node_can_hold_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.session.nodes", lambda: [Node(cpus=2, gpus=0)])
+    monkeypatch.setattr("cluster.nodes.nodes", lambda: [Node(cpus=2, gpus=0)])
     gpu, cpu = Need(cpus=1, gpus=1), Need(cpus=2, gpus=0)
-    assert in_vain_since([], 0.0, 5) is None
-    assert in_vain_since([gpu, cpu], 0.0, 5) is None, "one of them goes on, or could"
-    since = in_vain_since([gpu, Need(1, 0, processes=3)], None, 5)
+    assert no_room_since([], 0.0, 5) is None
+    assert no_room_since([gpu, cpu], 0.0, 5) is None, "one of them goes on, or could"
+    since = no_room_since([gpu, Need(1, 0, processes=3)], None, 5)
     assert since is not None
-    assert in_vain_since([gpu], since, 500) == since
+    assert no_room_since([gpu], since, 500) == since
     with pytest.raises(ClusterLost, match=r"no node has had room for 1 CPU\(s\) and 1 GPU\(s\) for 0 seconds: the"):
-        in_vain_since([gpu, gpu], since, 0)
+        no_room_since([gpu, gpu], since, 0)
 
 
 def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(tmp_path: Path) -> None:

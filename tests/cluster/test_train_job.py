@@ -19,10 +19,10 @@ from cluster.executor import execute
 from cluster.resources import Need, need_of
 from cluster.train_job import ProcessDied
 from lenet.data import FashionMnist, load
-from runners.core.events import EpochDone, Event, Retried, Started
-from runners.core.record import EpochRow, RunRecord, RunResult
-from runners.core.run import failure, run
-from runners.core.spec import RunSpec
+from runners.core.events import EpochDone, Event, Report, Retried, Started
+from runners.core.record import RunRecord, RunResult
+from runners.core.run import failure, run_job
+from runners.core.spec import Job, RunSpec
 from tests.helpers.rays import wait_for
 from tests.helpers.stubs import NO_DATA, row
 
@@ -50,17 +50,16 @@ def first_attempt_of(notes: Path) -> tuple[int, bool]:
     return rank, attempt == 0
 
 
-def do(work: Callable[..., RunResult], specs: list[RunSpec]) -> tuple[list[RunRecord], list[Event]]:
+def do(work: Callable[..., tuple[RunResult, ...]], specs: list[RunSpec]) -> tuple[list[RunRecord], list[Event]]:
     told: list[Event] = []
     return [result.record for result in execute(specs, NO_DATA, work, told.append)], told
 
 
 def test_a_run_one_of_whose_processes_is_killed_is_done_anew_by_all_and_other_runs_go_on(tmp_path: Path) -> None:
-    def work(
-        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
-    ) -> RunResult:
+    def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
+        (spec,) = job
         if spec.contender.strategy == "single":
-            return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed"))
+            return (RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed")),)
         rank, first = first_attempt_of(tmp_path)
         if rank == 1 and first:
             while not (tmp_path / "0.0").exists():
@@ -68,11 +67,10 @@ def test_a_run_one_of_whose_processes_is_killed_is_done_anew_by_all_and_other_ru
             os.kill(os.getpid(), signal.SIGKILL)
         if first:
             time.sleep(600)
-        on_epoch(row(1))
+        report(EpochDone(spec.run_id, row(1)))
         assert began_at is not None
-        return RunResult(
-            RunRecord(run_id=spec.run_id, spec=spec, status="failed", error=f"{time.time() - began_at:.1f}")
-        )
+        error = f"{time.time() - began_at:.1f}"
+        return (RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error=error)),)
 
     records, told = do(work, [SPEC, RunSpec(contender="torch")])
     record = {record.run_id: record for record in records}[SPEC.run_id]
@@ -86,9 +84,10 @@ def test_a_run_one_of_whose_processes_is_killed_is_done_anew_by_all_and_other_ru
 
 
 def test_an_exception_in_one_process_ends_all_at_once_is_not_retried_and_frees_the_cores(tmp_path: Path) -> None:
-    def work(spec: RunSpec, *_: object) -> RunResult:
+    def work(job: Job, *_: object) -> tuple[RunResult, ...]:
+        (spec,) = job
         if spec.contender.strategy == "single":
-            return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error="had both cores"))
+            return (RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error="had both cores")),)
         rank, _first = first_attempt_of(tmp_path)
         if rank == 1:
             raise MemoryError("deliberate")
@@ -122,30 +121,28 @@ def test_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(
     """The other waits inside a collective for the one that died, where nothing but its own end can reach it."""
     spec = RunSpec(contender=contender, limit_train=256, epochs=2)
 
-    def work(
-        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
-    ) -> RunResult:
+    def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
         rank = rank_here()
         first = not (tmp_path / f"{rank}").exists()
         with (tmp_path / f"{rank}").open("a") as pids:
             pids.write(f"{os.getpid()} ")
 
-        def told(row: EpochRow) -> None:
-            on_epoch(row)
+        def die_after_an_epoch(event: Event) -> None:
+            report(event)
             if rank == 1 and first:
                 (tmp_path / "killed at").write_text(str(time.time()))
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return run(spec, data, told, began_at)
+        return run_job(job, data, die_after_an_epoch, began_at)
 
     told: list[Event] = []
     retried_at: list[float] = []
 
-    def report(event: Event) -> None:
+    def note(event: Event) -> None:
         told.append(event)
         retried_at.extend([time.time()] if isinstance(event, Retried) else [])
 
-    (result,) = execute([spec], load().first(256, 128), work, report)
+    (result,) = execute([spec], load().first(256, 128), work, note)
     assert retried_at[0] - float((tmp_path / "killed at").read_text()) < ALL_STOP_WITHIN_SECONDS
     first_attempt = [int((tmp_path / rank).read_text().split()[0]) for rank in "01"]
     wait_for(lambda: not any(map(psutil.pid_exists, first_attempt)))
@@ -166,9 +163,10 @@ def test_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(
 def test_a_job_that_keeps_dying_fails_and_frees_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "MAX_ATTEMPTS", 1)  # how often it is tried is tested with single processes
 
-    def work(spec: RunSpec, *_: object) -> RunResult:
+    def work(job: Job, *_: object) -> tuple[RunResult, ...]:
+        (spec,) = job
         if spec.contender.strategy == "single":
-            return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error="had both cores"))
+            return (RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error="had both cores")),)
         if rank_in_torch() == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(600)
@@ -184,9 +182,10 @@ def test_a_job_that_keeps_dying_fails_and_frees_the_cores(monkeypatch: pytest.Mo
 def test_a_node_s_own_settings_of_frameworks_are_dropped_before_ray_train_imports_any() -> None:
     """On a cluster that somebody else has started, its processes inherit what is set there."""
 
-    def work(spec: RunSpec, *_: object) -> RunResult:
+    def work(job: Job, *_: object) -> tuple[RunResult, ...]:
+        (spec,) = job
         told = " ".join(name for name in os.environ if name.startswith("TORCHDYNAMO_"))
-        return RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error=f"found: {told}"))
+        return (RunResult(RunRecord(run_id=spec.run_id, spec=spec, status="failed", error=f"found: {told}")),)
 
     (alone, together), _ = do(work, [RunSpec(contender="torch"), SPEC])
     assert (alone.error, together.error) == (f"found: {FOREIGN}", "found: ")

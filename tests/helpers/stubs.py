@@ -3,15 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from lenet.data import FashionMnist
-from runners.core.events import Work
+from runners.core.events import EpochDone, Report, Work
 from runners.core.record import Clock, EpochRow, RunRecord, RunResult
-from runners.core.spec import RunSpec
+from runners.core.spec import Job
 
 NO_DATA = FashionMnist(*(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8)) * 2, sha256="0" * 64)
 
@@ -38,9 +37,8 @@ def stub(
 ) -> Work:
     """A run that notes its process and interval in `notes`, and on the way may raise, or be killed by SIGKILL."""
 
-    def work(
-        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
-    ) -> RunResult:
+    def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
+        (spec,) = job
         start, attempt = time.time(), len(list(notes.glob(f"{spec.run_id}.*")))
         (notes / f"{spec.run_id}.{attempt}").write_text(
             f"{os.getpid()} {start} inf {os.environ.get('CUDA_VISIBLE_DEVICES')}"
@@ -53,15 +51,13 @@ def stub(
             if raises is not None and spec.contender.framework == raises:
                 raise ValueError(f"a stub's deliberate error in {spec.run_id}")
             rows.append(row(epoch))
-            on_epoch(rows[-1])
+            report(EpochDone(spec.run_id, rows[-1]))
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         (notes / f"{spec.run_id}.{attempt}").write_text(f"{os.getpid()} {start} {time.time()} {visible}")
         seconds = time.time() - start
         clock = Clock(other_seconds=seconds, total_seconds=seconds)
-        return RunResult(
-            RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=tuple(rows), clock=clock),
-            predictions=np.zeros(10_000, np.uint8),
-        )
+        record = RunRecord(run_id=spec.run_id, spec=spec, status="completed", epochs=tuple(rows), clock=clock)
+        return (RunResult(record, predictions=np.zeros(10_000, np.uint8)),)
 
     return work
 

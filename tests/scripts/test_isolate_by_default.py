@@ -9,11 +9,13 @@ import pytest
 import ray
 from rich.console import Console
 
-from cluster import isolation, session, study
+from cluster import isolation, ready, session, study
 from cluster.isolation import shared
+from cluster.parity import witnesses
+from cluster.place import Place
 from runners.core.spec import RunSpec
 from runners.core.study import Plan
-from scripts import audit
+from scripts.progress import screen
 from tests.helpers.stubs import NO_DATA
 
 
@@ -36,20 +38,19 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Asked(environments)
 
     monkeypatch.setattr(isolation, "isolated", lambda device: f"isolated, for {device}")
-    for module in (isolation, study):
-        monkeypatch.setattr(module, "versions_on_nodes", ask)
+    monkeypatch.setattr(ready, "versions_on_nodes", ask)
     for module in (session, study):
         monkeypatch.setattr(module, "session", lambda address: nullcontext("here"))
 
 
 def run_compare(device: str, isolate: bool | None, out: Path) -> None:
     plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))  # type: ignore[arg-type]
-    may = study.Permissions(isolate=isolate)
-    study.complete(out, plan, device, "auto", NO_DATA, may, print, lambda *_: nullcontext())  # type: ignore[arg-type, return-value]
+    place = Place("auto", device, isolate)
+    study.complete(out, plan, place, NO_DATA, study.Permissions(), screen(Console(quiet=True)))
 
 
 def run_audit(device: str, isolate: bool | None, _out: Path) -> None:
-    with audit.processes("auto", device, [RunSpec(contender="torch")], isolate, Console(quiet=True)):  # type: ignore[arg-type]
+    with witnesses(Place("auto", device, isolate), [RunSpec(contender="torch")], print):  # type: ignore[arg-type]
         pass
 
 

@@ -1,0 +1,43 @@
+"""Make a connected cluster ready for runs: room, environments, versions."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from cluster.isolation import Environments, environments_of, versions_on_nodes
+from cluster.nodes import preflight, wait_for_room
+from cluster.place import Place
+from cluster.resources import need_of
+from runners.core.environment import Software, code_sha256
+from runners.core.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Session:
+    """A connected cluster on which the processes of runs can start."""
+
+    where: str  # which Ray it is and what it has, in one line
+    environments: Environments
+    software: Software  # what every process has, and must have
+    patience_seconds: float
+
+
+def ready(
+    place: Place,
+    device: str,
+    where: str,
+    frameworks: Collection[str],
+    specs: Sequence[RunSpec],
+    tell: Callable[[str], None],
+) -> Session:
+    """Prepare the cluster for the runs `specs` on `device`, and for each of `frameworks` its environment.
+
+    Waits for room as long as `place` allows. Raises BadInput if a run can never be placed, if an environment cannot be
+    made, or if nodes differ in their versions or in this project's code.
+    """
+    needs = tuple(dict.fromkeys(map(need_of, specs)))
+    for need in needs:
+        wait_for_room(need, place.wait_seconds, tell)
+        preflight(need)
+    environments = environments_of(device, place.isolate)
+    software = Software(code_sha256(), versions_on_nodes(frameworks, needs, environments, tell))
+    return Session(where, environments, software, place.patience_seconds)
