@@ -9,10 +9,12 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-# How the names of the frameworks' and their numeric libraries' own variables begin.
+from runners.core.frameworks import FRAMEWORKS
+
+# How the names of the frameworks' own variables begin, and of the numeric libraries' below them.
 FAMILIES = (
-    *("KERAS_", "TF_", "TF2_", "XLA_", "TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "PYTORCH_", "ATEN_", "JAX_"),
-    *("MKL_", "DNNL_", "ONEDNN_", "OMP_", "GOMP_", "KMP_", "LRU_CACHE_CAPACITY"),
+    *(prefix for framework in FRAMEWORKS.values() for prefix in framework.variables),
+    *("JAX_", "XLA_", "MKL_", "DNNL_", "ONEDNN_", "OMP_", "GOMP_", "KMP_", "LRU_CACHE_CAPACITY"),
     *("CUBLAS", "CUDNN_", "CUDA_", "NVIDIA_TF32_OVERRIDE", "NCCL_", "GLOO_", "NUMEXPR_"),
 )
 # Which devices, networks and installations there are: a run needs them, and they decide no result.
@@ -24,8 +26,6 @@ ALLOWED = (
 TOLD = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "OPENBLAS_")
 # Where a process that another program makes finds what it must have at its start, as JSON.
 ENVIRONMENT_VARIABLE = "LEVEL_FIELD_ENVIRONMENT"
-# Keras reads keras.json in this folder, and writes it: where no folder can be, it has neither.
-NO_KERAS_HOME = "/dev/null/keras"
 
 
 def _drop_own_settings(kept: Collection[str] = ()) -> None:

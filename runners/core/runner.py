@@ -80,12 +80,12 @@ class Runner(Protocol):
         `on_step`, if any, is given the weights after each step.
         """
 
-    def process_settings(self) -> dict[str, Flag]:
-        """Threads, precision and determinism of this process, as they are now."""
-
 
 class Inspector(Protocol):
     """What `runners/FRAMEWORK/inspect.py` offers."""
+
+    def process_settings(self) -> dict[str, Flag]:
+        """Threads, precision and determinism of this process, as they are now."""
 
     def look(self, spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
         """A matched run before its first step: what it is fed, and what its network makes of images (n, 28, 28).

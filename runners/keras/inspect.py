@@ -15,14 +15,16 @@ from runners.core.record import Flag
 from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
-from runners.keras import runner
+from runners.keras import runner, settings
 from runners.keras.orders import noted_orders
-from runners.keras.weights import block_outputs, get_weights
+from runners.keras.weights import block_outputs, check_hdf5, get_weights
+
+process_settings = settings.process_settings
 
 
 def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
     """A matched run before its first step, for the parity audit."""
-    strategy = runner.configure(spec)
+    strategy = settings.configure(spec)
     with strategy.scope():
         model = runner.build(spec)
     orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
@@ -67,7 +69,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
             "epsilon": optimizer.epsilon,
             "weight decay": optimizer.weight_decay or 0.0,
             "loss reduction": model.loss.reduction,
-            "jit compile": runner.is_compiled(spec, model),
+            "jit compile": settings.is_compiled(spec, model),
             **feeding,
         },
         tuple(moves),
@@ -79,7 +81,7 @@ def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
 
     model = build_model()
     with weights_file.refused_in_a_sentence(checkpoint, "Keras"):
-        weights_file.check_hdf5(checkpoint)
+        check_hdf5(checkpoint)
         model.load_weights(checkpoint)
         weights_file.check_finite(get_weights(model))
     return keras.ops.convert_to_numpy(keras.ops.softmax(model(images)))

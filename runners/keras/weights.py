@@ -1,9 +1,15 @@
-"""Keras's parameters in and out, in the neutral layout."""
+"""Keras's parameters in and out, in the neutral layout, and a check of its saved files."""
 
+from math import prod
+from pathlib import Path
+
+import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 
 from lenet.network import Weights, check_weights, parameter_shapes
+from runners.core.errors import BadInput
+from runners.core.weights_file import check_size
 
 
 def get_weights(model: keras.Model) -> Weights:
@@ -21,6 +27,20 @@ def set_weights(model: keras.Model, weights: Weights) -> None:
     check_weights(get_weights(model))
     check_weights(weights)
     model.set_weights([weights[name] for name in parameter_shapes()])
+
+
+def check_hdf5(checkpoint: Path) -> None:
+    """Raise BadInput if the file would unpack to more than its own size, or links elsewhere; Keras writes neither."""
+    datasets: list[h5py.Dataset] = []
+    with h5py.File(checkpoint, "r") as file:
+        if file.visititems_links(lambda _, link: None if isinstance(link, h5py.HardLink) else True):
+            raise BadInput("it holds links, and may not")
+        file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+        for dataset in datasets:
+            # Chunks, which alone can be compressed, and virtual data have other layouts; external data has this one.
+            if dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS or dataset.external:
+                raise BadInput("its numbers are compressed or elsewhere, and may not be")
+        check_size(sum(prod(dataset.shape) * dataset.dtype.itemsize for dataset in datasets))
 
 
 def block_outputs(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -101,7 +101,7 @@ class Check:
 FLOAT64 = 1e-12
 _MODELS = "its layer, activation, pooling, padding and precision in both files lenet/*_model.py"
 _LOSS = "the loss and how it is averaged over images in runners/*/runner.py, and what only training mode does"
-_UPDATE = "the optimiser in runners/keras/runner.py and runners/torch/optimizers.py"
+_UPDATE = "the optimiser in build in runners/*/runner.py, and in runners/*/optimizers.py where there is one"
 _STEPS = f"what changes from step to step: {_UPDATE}"
 _EVALUATION = "which images are evaluated, and how their losses are averaged, in runners/*/runner.py"
 _EPOCH = "what only a long run does: the feed and the loop in runners/*/runner.py"

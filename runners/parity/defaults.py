@@ -6,7 +6,7 @@ import numpy as np
 
 from lenet.data import FashionMnist
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Inspector, Runner
+from runners.core.runner import ADAM_PROBES, Choices, Inspector
 from runners.core.spec import Frozen, RunSpec
 
 Facts = dict[str, str]
@@ -24,15 +24,13 @@ class Defaults(Frozen):
     matched: Facts
 
 
-def defaults(
-    runner: Runner, inspector: Inspector, spec: RunSpec, data: FashionMnist, before: dict[str, Flag]
-) -> Defaults:
+def defaults(inspector: Inspector, spec: RunSpec, data: FashionMnist, before: dict[str, Flag]) -> Defaults:
     """Both tracks' choices after `spec`'s process has been configured; `before` are its settings before that."""
     native = spec.model_copy(update={"track": "native"})
     return Defaults(
         contender=str(spec.contender),
         native=_facts(inspector.choices(native, data), before),
-        matched=_facts(inspector.choices(spec, data), runner.process_settings()),
+        matched=_facts(inspector.choices(spec, data), inspector.process_settings()),
     )
 
 

@@ -78,7 +78,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
     framework, strategy = task.contender.framework, task.contender.strategy
     runner, inspector = load_runner(framework, "matched", strategy), load_inspector(framework, "matched", strategy)
     name, machine = str(task.contender), environment.cpu_model()
-    before = runner.process_settings()
+    before = inspector.process_settings()
     try:
         looked = inspector.look(
             task.spec(epochs=FEED_EPOCHS, limit_train=task.fed_images),
@@ -87,7 +87,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
         )
     except ValueError as error:
         return Witness(name, machine, problem=str(error))
-    chosen = defaults(runner, inspector, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
+    chosen = defaults(inspector, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
     at_rest = _at_rest(runner, task, data, "float64")
     shown = {
         "forward float32": looked.block_outputs,

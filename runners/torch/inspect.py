@@ -15,14 +15,16 @@ from runners.core.record import Flag
 from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
-from runners.torch import runner
+from runners.torch import runner, settings
 from runners.torch.orders import noted_orders
-from runners.torch.weights import block_outputs, get_weights
+from runners.torch.weights import block_outputs, check_zip, get_weights
+
+process_settings = settings.process_settings
 
 
 def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
     """A matched run before its first step, for the parity audit."""
-    device = runner.configure(spec)
+    device = settings.configure(spec)
     model, _, _ = runner.build(spec, device)
     orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
     fed = (batch for batches in runner.matched_data(spec, data, orders) for batch in batches)
@@ -38,7 +40,7 @@ def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
 def choices(spec: RunSpec, data: FashionMnist) -> Choices:
     """What `build` and the feed choose, read from the live objects, for the table of defaults."""
     model, optimizer, loss_function = runner.build(spec, torch.device("cpu"))
-    settings = dict(optimizer.param_groups[0])
+    group = dict(optimizer.param_groups[0])
     feeding: dict[str, Flag] = {}
     if spec.track == "native":
         batches, orders = noted_orders(runner.native_data(spec, data))
@@ -60,13 +62,13 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
         get_weights(model),
         {
             "optimiser": type(optimizer).__name__,
-            "learning rate": settings["lr"],
-            "beta 1": settings["betas"][0],
-            "beta 2": settings["betas"][1],
-            "epsilon": settings["eps"],
-            "weight decay": settings["weight_decay"],
+            "learning rate": group["lr"],
+            "beta 1": group["betas"][0],
+            "beta 2": group["betas"][1],
+            "epsilon": group["eps"],
+            "weight decay": group["weight_decay"],
             "loss reduction": str(getattr(loss_function, "reduction", None)),
-            "jit compile": runner.is_compiled(model),
+            "jit compile": settings.is_compiled(model),
             **feeding,
         },
         tuple(moves),
@@ -79,7 +81,7 @@ def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
 
     model = LeNet5()
     with weights_file.refused_in_a_sentence(checkpoint, "PyTorch"):
-        weights_file.check_zip(checkpoint)
+        check_zip(checkpoint)
         model.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu"))
         weights_file.check_finite(get_weights(model))
     return torch.softmax(model(torch.from_numpy(images).permute(0, 3, 1, 2)), dim=1).numpy()

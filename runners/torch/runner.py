@@ -1,9 +1,9 @@
 """The PyTorch side: the explicit loop, as its documentation teaches it. Read it beside keras/runner.py."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +15,15 @@ from lenet.network import Weights
 from lenet.torch_model import LeNet5
 from runners.core.clock import Stopwatch
 from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
-from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
-from runners.core.record import EpochRow, Flag
+from runners.core.record import EpochRow
 from runners.core.runner import Outcome
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from runners.torch.optimizers import matched_optimizer
 from runners.torch.orders import noted_orders
+from runners.torch.settings import configure, what_is_in_force
 from runners.torch.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["torch"].checkpoint
@@ -50,14 +50,7 @@ def train(
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
-    if spec.track == "matched":
-        orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-        epochs_of_batches, epoch_orders = matched_data(spec, data, orders), list(map(orders_sha256, orders))
-        loss_weights = ddp.share_weights(len(data.train_labels), spec.batch_size, device)
-    else:
-        orders = None
-        epochs_of_batches, epoch_orders = noted_orders(native_data(spec, data))
-        loss_weights = repeat(None)
+    feed = matched_feed(spec, data, device) if spec.track == "matched" else native_feed(spec, data)
     test_images, test_labels = tensors(spec, ddp.share(data.test_images), ddp.share(data.test_labels))
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
     checkpoint = ModelCheckpoint(model, folder / CHECKPOINT) if spec.checkpoint and ddp.rank() == 0 else None
@@ -65,75 +58,37 @@ def train(
     early_stopping = EarlyStopping(spec.early_stopping) if spec.early_stopping is not None else None
     stopwatch.lap("data")
 
-    steps = 0
-
-    def after_step() -> None:
-        nonlocal steps
-        steps += 1
-        stopwatch.first_step()
-        if on_step is not None:
-            on_step(get_weights(model))
-
+    steps = Steps(model, stopwatch, on_step)
     rows: list[EpochRow] = []
     waits: list[ddp.Waited] = []
-    for epoch, batches in enumerate(epochs_of_batches, start=1):
-        train_loss, train_accuracy = train_epoch(trained, batches, loss_function, optimizer, after_step, loss_weights)
+    for epoch, batches in enumerate(feed.epochs, start=1):
+        trained_on = train_epoch(trained, batches, loss_function, optimizer, steps.taken, feed.loss_weights)
         train_seconds = stopwatch.lap("train")
         waits.append(ddp.waited(trained))
-        test_loss, test_accuracy = evaluate(model, test_batches, loss_function)
-        eval_seconds = stopwatch.lap("eval")
-        row = EpochRow(
-            epoch=epoch,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            test_loss=test_loss,
-            test_accuracy=test_accuracy,
-            learning_rate=optimizer.param_groups[0]["lr"],
-            train_seconds=train_seconds,
-            eval_seconds=eval_seconds,
-        )
+        tested_on = evaluate(model, test_batches, loss_function)
+        row = epoch_row(epoch, optimizer, trained_on, tested_on, train_seconds, stopwatch.lap("eval"))
         rows.append(row)
         on_epoch(row)
         stopwatch.lap("other")
         if checkpoint is not None:
-            checkpoint.step(test_loss)
+            checkpoint.step(row.test_loss)
             stopwatch.lap("checkpoint")
         if reduce_lr is not None:
-            reduce_lr.step(test_loss)
-        if row.diverged or (early_stopping is not None and early_stopping.step(test_loss)):
+            reduce_lr.step(row.test_loss)
+        if row.diverged or (early_stopping is not None and early_stopping.step(row.test_loss)):
             break
 
     return Outcome(
         epochs=tuple(rows),
         predictions=ddp.gathered(predicted_classes(model, test_batches)),
         init_sha256=init_sha256,
-        order_sha256=None if orders is None else orders_sha256(orders),
-        epoch_orders_sha256=tuple(epoch_orders[: len(rows)]),
-        steps=steps,
+        order_sha256=feed.order_sha256,
+        epoch_orders_sha256=tuple(feed.epoch_orders_sha256[: len(rows)]),
+        steps=steps.number,
         nodes=ddp.nodes(),
         communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),
         **what_is_in_force(device, trained),
     )
-
-
-def configure(spec: RunSpec) -> torch.device:
-    """Threads, precision and determinism; returns the device to train on."""
-    if spec.device == "gpu" and not torch.cuda.is_available():
-        raise BadInput(f"torch {torch.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
-    ddp.check_group(spec.contender)
-    torch.set_num_threads(spec.threads)
-    if torch.get_num_interop_threads() != spec.threads:  # can be set only once in a process
-        torch.set_num_interop_threads(spec.threads)
-    if spec.track == "matched":
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        torch.set_flush_denormal(True)  # as TensorFlow's threads do; Adam's old moments would decay into slow denormals
-    if spec.deterministic:
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    torch.set_default_dtype(getattr(torch, spec.dtype))
-    torch.manual_seed(spec.seed)
-    return torch.device("cuda" if spec.device == "gpu" else "cpu")
 
 
 def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Optimizer, nn.Module]:
@@ -148,6 +103,31 @@ def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Opti
     else:
         optimizer = torch.optim.Adam(model.to(device).parameters(), lr=spec.optimizer.learning_rate)
     return model, optimizer, nn.CrossEntropyLoss()
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a run trains on."""
+
+    epochs: Iterator[Batches]
+    order_sha256: str | None  # of all epochs together; None where PyTorch shuffles by itself
+    epoch_orders_sha256: list[str]  # of each epoch; a native feed adds to it as it shuffles
+    loss_weights: Iterable[Tensor | None] = repeat(None)  # of each batch of an epoch; None is 1
+
+
+def matched_feed(spec: RunSpec, data: FashionMnist, device: torch.device) -> Feed:
+    """The batches in the order drawn from the seed."""
+    images = len(data.train_labels)
+    orders = batch_orders(spec.order_seed, spec.epochs, images)
+    loss_weights = ddp.share_weights(images, spec.batch_size, device)
+    each = list(map(orders_sha256, orders))
+    return Feed(matched_data(spec, data, orders), orders_sha256(orders), each, loss_weights)
+
+
+def native_feed(spec: RunSpec, data: FashionMnist) -> Feed:
+    """The batches as PyTorch shuffles them."""
+    epochs, orders = noted_orders(native_data(spec, data))
+    return Feed(epochs, None, orders)
 
 
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Iterator[Batches]:
@@ -231,6 +211,42 @@ def evaluate(model: nn.Module, batches: Batches, loss_function: nn.Module) -> tu
     return means.result()
 
 
+class Steps:
+    """Counts the optimiser's steps. The first ends the `compile` stage; `on_step` gets the weights after each."""
+
+    def __init__(self, model: nn.Module, stopwatch: Stopwatch, on_step: Callable[[Weights], None] | None) -> None:
+        self.model, self.stopwatch, self.on_step = model, stopwatch, on_step
+        self.number = 0
+
+    def taken(self) -> None:
+        """Count one step."""
+        self.number += 1
+        self.stopwatch.first_step()
+        if self.on_step is not None:
+            self.on_step(get_weights(self.model))
+
+
+def epoch_row(
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    trained_on: tuple[float, float],
+    tested_on: tuple[float, float],
+    train_seconds: float,
+    eval_seconds: float,
+) -> EpochRow:
+    """The epoch for the record, with mean loss and accuracy of the images that it trained on and was tested on."""
+    return EpochRow(
+        epoch=epoch,
+        train_loss=trained_on[0],
+        train_accuracy=trained_on[1],
+        test_loss=tested_on[0],
+        test_accuracy=tested_on[1],
+        learning_rate=optimizer.param_groups[0]["lr"],
+        train_seconds=train_seconds,
+        eval_seconds=eval_seconds,
+    )
+
+
 class Means:
     """Mean loss and accuracy over all replicas' images, summed on the device so that no batch waits for the host."""
 
@@ -260,35 +276,3 @@ def predicted_classes(model: nn.Module, batches: Batches) -> np.ndarray:
     device = next(model.parameters()).device
     model.eval()
     return torch.cat([model(images.to(device)).argmax(dim=1) for images, _ in batches]).cpu().numpy().astype(np.uint8)
-
-
-def what_is_in_force(device: torch.device, model: nn.Module) -> dict[str, Any]:
-    """Versions and flags, read back from PyTorch rather than repeated from the spec."""
-    versions = {"torch": str(torch.__version__)}
-    if device.type == "cuda":
-        versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
-    flags = {
-        **process_settings(),
-        "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0,
-        "onednn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
-        "jit_compile": is_compiled(model),
-        **ddp.group_facts(),
-    }
-    gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
-
-
-def is_compiled(model: nn.Module) -> bool:
-    """Whether torch.compile compiles the model, as a wrapper around it or in place."""
-    return hasattr(model, "_orig_mod") or model._compiled_call_impl is not None
-
-
-def process_settings() -> dict[str, Flag]:
-    """What holds for the whole process."""
-    return {
-        "intra_op_threads": torch.get_num_threads(),
-        "inter_op_threads": torch.get_num_interop_threads(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-    }

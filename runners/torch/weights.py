@@ -1,12 +1,16 @@
-"""PyTorch's parameters in and out, in the neutral layout."""
+"""PyTorch's parameters in and out, in the neutral layout, and a check of its saved files."""
 
+import zipfile
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lenet.network import FLATTEN_SHAPE, Weights, check_weights
+from runners.core.errors import BadInput
+from runners.core.weights_file import check_size
 
 
 def get_weights(model: nn.Module) -> Weights:
@@ -23,6 +27,15 @@ def set_weights(model: nn.Module, weights: Weights) -> None:
         for name, parameter in model.named_parameters():
             array = _from_neutral(name, weights[_neutral_name(name)])
             parameter.copy_(torch.from_numpy(np.array(array, order="C")))
+
+
+def check_zip(checkpoint: Path) -> None:
+    """Raise BadInput if the file would unpack to more than its own size; `torch.save` compresses nothing."""
+    with zipfile.ZipFile(checkpoint) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise BadInput("it is compressed, and may not be")
+    check_size(sum(member.file_size for member in members))
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ def keras_runner():
     return runner
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def keras_inspector(keras_runner):
     return load_inspector("keras", "matched")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runners.core.errors import BadInput
-from runners.core.weights_file import LARGEST, check_hdf5, check_zip, refused_in_a_sentence
+from runners.core.weights_file import LARGEST, refused_in_a_sentence
 
 ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
 HTML = b"<!doctype html><title>404</title>" * 99
@@ -149,7 +149,9 @@ def test_a_large_file_is_not_even_opened(tmp_path):
         pytest.fail("opened")
 
 
-def test_a_zip_whose_members_share_their_bytes_counts_them_all(tmp_path):
+def test_a_zip_whose_members_share_their_bytes_counts_them_all(tmp_path, torch_inspector):
+    from runners.torch.weights import check_zip
+
     with zipfile.ZipFile(tmp_path / "x", "w") as archive:
         archive.writestr("data", bytes(2**20))
         archive.filelist *= 20
@@ -176,7 +178,9 @@ HDF5 = {
 
 
 @pytest.mark.parametrize(("write", "why"), HDF5.values(), ids=HDF5)
-def test_hdf5_that_unpacks_or_leads_elsewhere_is_refused(tmp_path, write, why):
+def test_hdf5_that_unpacks_or_leads_elsewhere_is_refused(tmp_path, keras_inspector, write, why):
+    from runners.keras.weights import check_hdf5
+
     with h5py.File(tmp_path / "x", "w") as file:
         write(file)
     assert (tmp_path / "x").stat().st_size < 2**16
@@ -184,7 +188,9 @@ def test_hdf5_that_unpacks_or_leads_elsewhere_is_refused(tmp_path, write, why):
         check_hdf5(tmp_path / "x")
 
 
-def test_hdf5_whose_groups_hold_each_other_comes_to_an_end(tmp_path):
+def test_hdf5_whose_groups_hold_each_other_comes_to_an_end(tmp_path, keras_inspector):
+    from runners.keras.weights import check_hdf5
+
     with h5py.File(tmp_path / "x", "w") as file:
         file["a/b"] = file["/"]
         file["a/x"] = np.zeros(4)

@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 
 from lenet.network import parameter_shapes
-from runners.core.runner import Choices, load_inspector
+from runners.core.runner import Choices
 from runners.core.spec import RunSpec
 from runners.parity.defaults import defaults
 
 
-def facts(runner, framework, data, inspector=None):
+def facts(inspector, framework, data):
     spec, before = RunSpec(contender=framework, limit_train=224), {"intra_op_threads": 7, "tf32": True}
-    return defaults(runner, inspector or load_inspector(framework, "matched"), spec, data.first(224), before)
+    return defaults(inspector, spec, data.first(224), before)
 
 
 @pytest.fixture(scope="module")
-def of_keras(keras_runner, fashion_mnist):
-    return facts(keras_runner, "keras", fashion_mnist)
+def of_keras(keras_inspector, fashion_mnist):
+    return facts(keras_inspector, "keras", fashion_mnist)
 
 
 @pytest.fixture
-def of_torch(torch_runner, fashion_mnist):
-    return facts(torch_runner, "torch", fashion_mnist)
+def of_torch(torch_inspector, fashion_mnist):
+    return facts(torch_inspector, "torch", fashion_mnist)
 
 
 def test_both_sides_tell_the_same_facts_and_matched_the_same_values(of_keras, of_torch):
@@ -48,10 +48,10 @@ def test_what_is_known_to_differ_natively_does(of_keras, of_torch):
     assert 0.9 / 16 < bound <= 1 / 16, "PyTorch draws biases within 1 / sqrt(256)"
 
 
-def test_the_shuffling_told_is_that_of_what_is_fed(keras_runner, fashion_mnist, monkeypatch):
+def test_the_shuffling_told_is_that_of_what_is_fed(keras_runner, keras_inspector, fashion_mnist, monkeypatch):
     feed = keras_runner.native_data
     monkeypatch.setattr(keras_runner, "native_data", lambda *given: {**feed(*given), "shuffle": False})
-    native = facts(keras_runner, "keras", fashion_mnist).native
+    native = facts(keras_inspector, "keras", fashion_mnist).native
     assert (native["shuffling"], native["order of an epoch"]) == ("fit(shuffle=False)", "that of the data")
 
 
@@ -61,7 +61,7 @@ def test_the_process_s_settings_are_those_given_before_and_those_read_after(of_t
 
 
 class Odd:
-    """A runner whose first Adam step is none that is known."""
+    """An inspector whose first Adam step is none that is known."""
 
     def choices(self, spec, data):
         weights = {name: np.ones(shape) for name, shape in parameter_shapes().items()}
@@ -72,7 +72,7 @@ class Odd:
 
 
 def test_a_step_of_another_form_is_called_so(fashion_mnist):
-    native = facts(Odd(), "torch", fashion_mnist, Odd()).native
+    native = facts(Odd(), "torch", fashion_mnist).native
     assert native["epsilon is added to"] == "neither root of v"
     assert native["bias corrections"] == "rounded: the first step is 1.0e-04 off"
     assert native["conv1/bias at the start"] == "within ±1.000, SD 0.000"
