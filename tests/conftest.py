@@ -1,18 +1,24 @@
-"""Rules of the whole suite: what goes side by side, and that under REQUIRE_ALL=1 nothing may be skipped."""
+"""Rules of the whole suite: what goes side by side, what is left out, and that under REQUIRE_ALL=1 nothing is skipped.
+
+`make test` leaves out the tests marked `thorough`, and ends with a line that says so.
+"""
 
 import os
 import signal
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
 
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from runners.core.frameworks import FRAMEWORKS
 
 # Folders whose files are not done at once: those of `cluster` look for a Ray of this machine. Long ones, so first.
 TOGETHER = ("scripts", "cluster", "lab")
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 settings.register_profile("unhurried", deadline=None)  # an example may take long beside other tests
 settings.load_profile("unhurried")
@@ -44,6 +50,30 @@ class _ByPlace(LoadScopeScheduling):
 
 def _folder(nodeid: str) -> str:
     return nodeid.removeprefix("tests/").partition("/")[0]
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the thorough tests that are left out, by file."""
+    thorough = [item for item in items if item.get_closest_marker("thorough")]
+    if thorough:
+        config = thorough[0].config
+        counts = dict(Counter(item.path.stem.removeprefix("test_").replace("_", " ") for item in thorough))
+        config.stash[LEFT_OUT] = counts
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = counts
+
+
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take the counts over from a process that has ended; all of them have the same."""
+    if left_out := getattr(node, "workeroutput", {}).get("left_out"):
+        node.config.stash[LEFT_OUT] = left_out
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = config.stash.get(LEFT_OUT, {})
+    if counts:
+        parts = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        terminalreporter.write_line(f"`make test-thorough` has {sum(counts.values())} tests beside these: {parts}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,12 +1,11 @@
 """Each framework has an environment of its own where GPUs are used, unless one is told otherwise."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from rich.console import Console
 
 from cluster import isolation, session, study
@@ -15,13 +14,6 @@ from runners.core.spec import RunSpec
 from runners.core.study import Plan
 from scripts import audit
 from tests.helpers.stubs import NO_DATA
-
-
-@pytest.fixture(scope="module", autouse=True)
-def logical_gpu() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=40)
-    yield
-    ray.shutdown()
 
 
 class Asked(Exception):
@@ -40,6 +32,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "versions_on_nodes", ask)
     for module in (session, study):
         monkeypatch.setattr(module, "session", lambda address: nullcontext("here"))
+        monkeypatch.setattr(module, "device_here", lambda: "gpu")
+        monkeypatch.setattr(module, "preflight", lambda _need: None)
+    monkeypatch.setattr(study, "wait_for_room", lambda *_: None)
 
 
 def run_compare(device: str, isolate: bool | None, out: Path) -> None:

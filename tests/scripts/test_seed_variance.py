@@ -167,20 +167,6 @@ def test_a_study_of_every_source_is_made_and_told_of(made: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("arguments", [(), ("results", "--run", "torch")])
-def test_either_folders_are_named_or_what_to_run(arguments: tuple[str, ...]) -> None:
-    done = run_script("seed_variance", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "name the folders of studies that are there, or with --run the contenders" in done.stderr
-
-
-def test_a_precision_for_several_studies_is_refused_before_any_is_done(tmp_path: Path) -> None:
-    done = run_script("seed_variance", "--run", "torch", "--until-half-width", 0.01, "--out", tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--until-half-width takes one folder, not --run" in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: str, tmp_path: Path) -> None:
     tiny = (*TINY, "--seeds", 5, "--address", ray_here)
     assert run_script("compare", "torch", *tiny, "--out", tmp_path).returncode == 0
