@@ -16,8 +16,11 @@ from xdist.workermanage import WorkerController
 
 from runners.core.frameworks import FRAMEWORKS
 
-# Folders whose files are not done at once: those of `cluster` look for a Ray of this machine. Long ones, so first.
-TOGETHER = ("scripts", "cluster", "lab")
+# Folders whose files are not done at once: those of `cluster` look for a Ray of this machine, and those of `scripts`
+# share one of their own.
+TOGETHER = ("cluster", "scripts")
+# What takes long, and so begins first: folders, and files.
+FIRST = (*TOGETHER, "lab", "test_bare_driver.py", "test_storm.py")
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 settings.register_profile("unhurried", deadline=None)  # an example may take long beside other tests
@@ -32,9 +35,7 @@ os.environ.update(FRAMEWORKS["keras"].matched_environment)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first."""
-    items.sort(
-        key=lambda item: TOGETHER.index(folder) if (folder := _folder(item.nodeid)) in TOGETHER else len(TOGETHER)
-    )
+    items.sort(key=lambda item: FIRST.index(name) if (name := _top(item.nodeid)) in FIRST else len(FIRST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -44,12 +45,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 class _ByPlace(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        folder = _folder(nodeid)
+        folder = _top(nodeid)
         return folder if folder in TOGETHER else nodeid.partition("::")[0]
 
 
-def _folder(nodeid: str) -> str:
-    return nodeid.removeprefix("tests/").partition("/")[0]
+def _top(nodeid: str) -> str:
+    """The folder or file below tests/."""
+    return nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

@@ -69,6 +69,7 @@ def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are
     assert sum(isinstance(event, Started) for event in told) == 6
 
 
+@pytest.mark.thorough
 def test_epochs_are_told_while_the_run_goes_on(tmp_path: Path) -> None:
     told: list[Event] = []
     while_going_on: list[str] = []
@@ -83,6 +84,7 @@ def test_epochs_are_told_while_the_run_goes_on(tmp_path: Path) -> None:
     assert while_going_on == ["inf", "inf"]
 
 
+@pytest.mark.thorough
 def test_two_threads_take_two_cores(tmp_path: Path) -> None:
     do(tmp_path, specs(1, epochs=2, threads=2), seconds_per_epoch=0.2)
     assert most_at_once(tmp_path) == 1
@@ -116,6 +118,7 @@ def test_a_run_killed_mid_epoch_is_done_anew_in_a_fresh_process_with_the_attempt
     assert float(record.error or 0) > first_start + 0.1, "the dead attempt's time must not count"
 
 
+@pytest.mark.thorough
 def test_a_run_that_keeps_dying_fails_after_two_retries_and_the_others_finish(tmp_path: Path) -> None:
     dying, healthy = specs(1, epochs=2)
     told: list[Event] = []
@@ -142,6 +145,7 @@ def test_a_run_that_ray_kills_for_want_of_memory_is_retried_twice_and_ends_so_wh
     assert [event.attempt for event in told if isinstance(event, Retried)] == [2, 3]
 
 
+@pytest.mark.thorough
 def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_the_next_has_that_gpu(
     tmp_path: Path,
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_th
     assert "ResourceExhaustedError" in (first.error or "")
 
 
+@pytest.mark.thorough
 def test_a_run_of_which_nothing_was_heard_was_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (spec,) = specs(1, epochs=1)[:1]
     monkeypatch.setattr(executor, "_result", lambda _: WorkerCrashedError())
@@ -181,6 +186,7 @@ def test_an_exception_is_not_retried(tmp_path: Path) -> None:
     assert not any(isinstance(event, Retried) for event in told)
 
 
+@pytest.mark.thorough
 def test_closing_early_stops_what_is_still_running(tmp_path: Path) -> None:
     going = stub(tmp_path, seconds_per_epoch=0.2, raises="keras")
 
@@ -221,6 +227,7 @@ def test_calls_that_have_ended_are_not_cancelled(monkeypatch: pytest.MonkeyPatch
     assert not cancelled
 
 
+@pytest.mark.thorough
 def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_called_anew(tmp_path: Path) -> None:
     (raised,) = call_each(raises_or_dies, [RunSpec(contender="keras")], ["raise"], NO_DATA)
     assert isinstance(raised, RayError)
@@ -232,6 +239,7 @@ def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_ca
     assert len((tmp_path / "always").read_text()) == 3
 
 
+@pytest.mark.thorough
 def test_runs_go_on_when_the_process_that_carries_their_events_is_killed(tmp_path: Path) -> None:
     def kill_mailbox(event: Event) -> None:
         told.append(event)

@@ -13,6 +13,8 @@ from runners.core.record import RunResult
 from runners.core.spec import RunSpec
 from tests.helpers.stubs import NO_DATA
 
+pytestmark = pytest.mark.thorough
+
 # Below what the run takes; above what Ray itself and tests beside this one come to take meanwhile.
 ROOM_BYTES = 3 * 2**30
 TAKEN_BYTES = 5 * 2**30
@@ -24,7 +26,6 @@ def hungry(*_: object) -> RunResult:
     raise AssertionError(f"nobody minds {len(kept)} pieces of 64 MiB")
 
 
-@pytest.mark.thorough
 def test_a_run_that_outgrows_its_node_is_killed_by_ray_retried_twice_and_ends_so() -> None:
     memory = psutil.virtual_memory()
     limits = {

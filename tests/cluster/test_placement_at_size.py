@@ -21,6 +21,8 @@ from runners.core.record import Clock, EpochRow, RunRecord, RunResult
 from runners.core.spec import RunSpec
 from tests.helpers.stubs import NO_DATA, row
 
+pytestmark = pytest.mark.thorough
+
 NODES, GPUS = 8, 8
 NARROW, PAIRS, WIDE = 140, 60, 24
 SECONDS = 0.3  # that a run lasts

@@ -20,7 +20,10 @@ from runners.core.record import RunRecord
 from tests.helpers.processes import run_script
 from tests.lab.hosts import Host, Lab, hosts, what_is_missing
 
-pytestmark = pytest.mark.skipif(what_is_missing() is not None, reason=f"no test hosts: {what_is_missing()}")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(what_is_missing() is not None, reason=f"no test hosts: {what_is_missing()}"),
+]
 
 PROJECT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).parent / "ray")

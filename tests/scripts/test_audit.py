@@ -45,6 +45,7 @@ def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
     assert kept.machines
 
 
+@pytest.mark.thorough
 def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     stopped = run_copy(unfair, *SMALL, "--out", out)

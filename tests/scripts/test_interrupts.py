@@ -74,7 +74,9 @@ def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
     assert (said, started.returncode) == (SENTENCE, 130)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.thorough)], ids=lambda number: number.name
+)
 def test_an_audit_that_is_stopped_leaves_no_process_and_no_scratch_folder(number: int, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
