@@ -19,7 +19,7 @@ from scripts import options
 from scripts.progress import Progress
 from tests.helpers.stubs import NO_DATA, stub
 
-PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)  # type: ignore[arg-type]
+PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)
 SECONDS_PER_EPOCH = 0.2
 
 
@@ -32,7 +32,7 @@ def study(folder: Path) -> None:
     def stub_run(_software: object, *given: Any) -> RunResult:
         return replace(run(*given), checkpoint=b"weights")
 
-    of_cluster.run_of_study = stub_run
+    setattr(of_cluster, "run_of_study", stub_run)  # noqa: B010 -- of which mypy says that it is not exported
     may = of_cluster.Permissions(retry_failed=True, isolate=False)
     console = options.stdout_console()
     tell, progress = partial(console.print, markup=False), partial(Progress, console)

@@ -31,7 +31,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in metadata.files(name) or []:
             top = file.parts[0]
             if top not in ("..", "__pycache__") and not (packages / top).exists() and not top.startswith("__editable"):
-                (packages / top).symlink_to(metadata.distribution(name).locate_file(top))
+                (packages / top).symlink_to(str(metadata.distribution(name).locate_file(top)))
     (site,) = (folder / "env").glob("lib/python*/site-packages")
     (site / "packages.pth").write_text(str(packages))
     python = folder / "env" / "bin" / "python"
@@ -58,7 +58,7 @@ def needed_by(name: str, extras: set[str], found: dict[str, set[str]]) -> dict[s
 
 
 def test_a_driver_with_neither_framework_does_a_matched_study_of_both(bare_python: Path, tmp_path: Path) -> None:
-    registry = [bare_python, "-m", "pip", "download", "-q", "--no-deps", "-d", tmp_path / "probe", "six"]
+    registry = [str(bare_python), "-m", "pip", "download", "-q", "--no-deps", "-d", str(tmp_path / "probe"), "six"]
     if subprocess.run(registry, capture_output=True, check=False).returncode:
         pytest.skip("pip reaches no package registry")
     study = ("keras", "torch:ddp:2", "--isolate", "--seeds", "1", "--epochs", "1", "--limit-train", "1280")

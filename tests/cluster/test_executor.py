@@ -14,7 +14,8 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
 from cluster import executor
-from cluster.executor import MAX_ATTEMPTS, call_each, execute
+from cluster.executor import call_each, execute
+from cluster.inline import MAX_ATTEMPTS
 from cluster.resources import Need, need_of
 from lenet.data import FashionMnist
 from runners.core.errors import ProcessDied
@@ -37,7 +38,7 @@ def local_ray() -> Iterator[None]:
 
 
 def specs(seeds: int, **settings: object) -> list[RunSpec]:
-    return [RunSpec(contender=c, seed=s, **settings) for s in range(seeds) for c in ("keras", "torch")]  # type: ignore[arg-type]
+    return [RunSpec(contender=c, seed=s, **settings) for s in range(seeds) for c in ("keras", "torch")]
 
 
 def do(tmp_path: Path, runs: list[RunSpec], **options: object) -> tuple[dict[str, RunResult], list[Event]]:
@@ -53,9 +54,12 @@ def most_at_once(tmp_path: Path) -> int:
 
 
 def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are_cores(tmp_path: Path) -> None:
-    alone, told = stub(tmp_path, seconds_per_epoch=0.3), []
+    alone = stub(tmp_path, seconds_per_epoch=0.3)
+    told: list[Event] = []
 
-    def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
+    def work(
+        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
+    ) -> RunResult:
         def once_others_have_begun(row: EpochRow) -> None:
             wait_for(lambda: len(list(tmp_path.iterdir())) >= CPUS)  # however slowly processes start here
             on_epoch(row)
@@ -103,12 +107,14 @@ def test_a_run_killed_mid_epoch_is_done_anew_in_a_fresh_process_with_the_attempt
     (spec,) = specs(1, epochs=3)[:1]
     dies = stub(tmp_path, dies_at_epoch=2, deaths=1)
 
-    def work(spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float) -> RunResult:
+    def work(
+        spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None
+    ) -> RunResult:
         result = dies(spec, data, on_epoch, began_at)
         return replace(result, record=result.record.model_copy(update={"error": str(began_at)}))
 
     told: list[Event] = []
-    results = {r.record.run_id: r for r in execute([spec], NO_DATA, work, told.append)}  # type: ignore[arg-type]
+    results = {r.record.run_id: r for r in execute([spec], NO_DATA, work, told.append)}
     record = results[spec.run_id].record
     assert (record.status, record.attempts) == ("completed", 2)
     assert [row.epoch for row in record.epochs] == [1, 2, 3]

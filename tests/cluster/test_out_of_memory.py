@@ -2,12 +2,14 @@
 
 import socket
 import time
+from typing import Any
 
 import psutil
 import pytest
 import ray
 
-from cluster.executor import MAX_ATTEMPTS, execute
+from cluster.executor import execute
+from cluster.inline import MAX_ATTEMPTS
 from runners.core.events import Event, Retried
 from runners.core.record import RunResult
 from runners.core.spec import RunSpec
@@ -33,7 +35,7 @@ def test_a_run_that_outgrows_its_node_is_killed_by_ray_retried_twice_and_ends_so
         "memory_monitor_refresh_ms": 50,
         "min_memory_free_bytes": -1,
     }
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": 40}
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": 40}
     ray.init(address="local", num_cpus=1, _system_config=limits, **quiet)
     told: list[Event] = []
     try:

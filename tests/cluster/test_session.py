@@ -25,7 +25,6 @@ from ray.exceptions import RayError
 from cluster.resources import Need
 from cluster.session import (
     ENDED,
-    LAST_WORDS,
     Node,
     _read_authentication,
     _what_failed,
@@ -40,11 +39,12 @@ from cluster.session import (
 from lenet.data import cache_folder
 from runners.core import environment
 from runners.core.errors import BadInput, ClusterLost
+from runners.core.scratch import LAST_WORDS
 from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
 from tests.helpers.rays import address_left_in, kill_tree, ray_head, wait_for
 
+OPEN = {"RAY_AUTH_MODE": "disabled"}
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
-ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 GOES_ON = "what is recorded stays, and the same command goes on from there,"
 REFUSED_WITHIN_SECONDS = 60  # a script loads in 2 to 4 seconds on a quiet machine
 ELSEWHERE = "with --address local or once the cluster is back"
@@ -67,7 +67,7 @@ def open_to_all() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[str]:
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, _):
+    with ray_head(*ITS_OWN, OPEN) as (address, _):
         yield address
 
 
@@ -134,7 +134,7 @@ def test_an_address_that_is_none_gives_one_sentence() -> None:
 
 @pytest.mark.thorough
 def test_a_crashed_cluster_s_address_is_passed_over() -> None:
-    with ray_head(*ITS_OWN) as (address, process):
+    with ray_head(*ITS_OWN, {}) as (address, process):
         kill_tree(process)
         assert address_left_in().endswith(address.split(":")[1])
         with session("auto") as where:
@@ -147,7 +147,7 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
     def compare(**variables: str) -> subprocess.CompletedProcess[str]:
         return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables)
 
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64) as (address, _):
+    with ray_head(*ITS_OWN, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}) as (address, _):
         strangers = [
             compare(RAY_AUTH_MODE="disabled"),
             compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
@@ -183,7 +183,13 @@ def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         head = f"127.0.0.1:{listening.getsockname()[1]}"
         last_words = tmp_path / LAST_WORDS
-        driver = subprocess.Popen([sys.executable, "-c", WATCHING, head, str(last_words)], text=True, **ALL_PIPES)
+        driver = subprocess.Popen(
+            [sys.executable, "-c", WATCHING, head, str(last_words)],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         assert driver.stdout is not None
         assert driver.stdin is not None
         assert driver.stdout.readline() == "watching\n"
@@ -242,7 +248,7 @@ def kill_raylet(process: psutil.Process) -> None:
 def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(
     kill: Callable[[psutil.Process], None], tmp_path: Path
 ) -> None:
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, process):
+    with ray_head(*ITS_OWN, OPEN) as (address, process):
         study = (*ONE_AT_A_TIME, "--out", tmp_path)
         driver = start_script("compare", *study, "--address", address, RAY_AUTH_MODE="disabled")
         read_until(driver, "seed1  epoch 1/5")  # seed 0 is recorded
@@ -261,12 +267,12 @@ def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(
 
 @pytest.mark.thorough
 def test_a_study_whose_head_comes_back_ends_with_a_sentence_and_goes_on_there(tmp_path: Path) -> None:
-    with ray_head(*ITS_OWN, hidden=True, **TOKEN) as (address, process):
+    with ray_head(*ITS_OWN, TOKEN, hidden=True) as (address, process):
         study = (*ONE_AT_A_TIME, "--out", tmp_path, "--address", address)
         driver = start_script("compare", *study)
         read_until(driver, "seed1  epoch 1/5")
         kill_tree(process)
-        with ray_head(*ITS_OWN, hidden=True, port=int(address.split(":")[1]), **TOKEN):
+        with ray_head(*ITS_OWN, TOKEN, hidden=True, port=int(address.split(":")[1])):
             said = finish(driver)
             assert driver.returncode == 1
             assert "Traceback" not in said
@@ -306,7 +312,7 @@ def test_more_than_a_cluster_has_exits_2_within_seconds(
 def test_a_head_of_another_ray_and_python_is_refused_by_the_script(
     tmp_path: Path,
 ) -> None:
-    with ray_head(*ITS_OWN, hidden=True, RAY_AUTH_MODE="disabled") as (address, _):
+    with ray_head(*ITS_OWN, OPEN, hidden=True) as (address, _):
         client = GcsClient(address=address)
         told = get_cluster_metadata(client) | {"ray_version": "2.40.0", "python_version": "3.9.1"}
         client.internal_kv_put(CLUSTER_METADATA_KEY, json.dumps(told).encode(), True, b"cluster")
@@ -327,7 +333,8 @@ def growing() -> Iterator[Cluster]:
 
 @pytest.mark.thorough
 def test_a_node_that_never_comes_is_refused_once_the_time_is_up(growing: Cluster) -> None:
-    need, told = Need(cpus=1, gpus=1), []
+    need = Need(cpus=1, gpus=1)
+    told: list[str] = []
     with session(growing.address):
         wait_for_room(need, 1, told.append)
         assert len(told) == 1
@@ -337,7 +344,8 @@ def test_a_node_that_never_comes_is_refused_once_the_time_is_up(growing: Cluster
 
 @pytest.mark.thorough
 def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(growing: Cluster) -> None:
-    need, told = Need(cpus=3, gpus=0), []
+    need = Need(cpus=3, gpus=0)
+    told: list[str] = []
     with session(growing.address), ThreadPoolExecutor() as pool:
         wait_for_room(need, 0, told.append)
         assert told == []

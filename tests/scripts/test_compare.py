@@ -74,7 +74,9 @@ def test_the_folder_holds_what_it_promises(study: Path) -> None:
     assert {path.name for path in (study / "tables").iterdir()} == tables
     assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg", ".csv"}
     assert (study / "report.html").stat().st_size < 5_000_000
-    assert checks.read(study).failed == ()
+    audit = checks.read(study)
+    assert audit is not None
+    assert audit.failed == ()
     for run_id in run_ids:
         predictions = np.load(study / "predictions" / f"{run_id}.npy", allow_pickle=False)
         assert (predictions.dtype, predictions.shape) == (np.uint8, (10_000,))
@@ -232,8 +234,7 @@ def test_a_run_that_keeps_dying_fails_one_that_dies_once_completes_and_the_study
     said += finish(driver)
     assert driver.returncode == 1
     runs = runs_of(tmp_path)[["status", "attempts", "epochs"]]
-    assert runs.loc["torch-matched-seed0"].tolist() == ["failed", 3, 0]
-    assert runs.loc["torch-matched-seed1"].tolist() == ["completed", 2, 4]
+    assert runs.to_numpy().tolist() == [["failed", 3, 0], ["completed", 2, 4]]
     assert "torch-matched-seed1  its process died and it starts anew, attempt 2" in said
     assert "died" in json.loads((tmp_path / "runs/torch-matched-seed0.json").read_text())["error"]
 
@@ -265,7 +266,7 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     assert again.returncode == 0, again.stdout
     assert "1 run to do" in again.stdout
     assert "[matched] Test accuracy" in again.stdout, "the audit was done again, and holds"
-    assert runs_of(out).loc["torch-matched-seed0", ["status", "attempts"]].tolist() == ["completed", 2]
+    assert runs_of(out).loc[["torch-matched-seed0"], ["status", "attempts"]].to_numpy().tolist() == [["completed", 2]]
 
 
 def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path) -> None:

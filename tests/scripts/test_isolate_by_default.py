@@ -38,13 +38,13 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_compare(device: str, isolate: bool | None, out: Path) -> None:
-    plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))  # type: ignore[arg-type]
+    plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))
     may = study.Permissions(isolate=isolate)
-    study.complete(out, plan, device, "auto", NO_DATA, may, print, lambda *_: nullcontext())  # type: ignore[arg-type, return-value]
+    study.complete(out, plan, device, "auto", NO_DATA, may, print, lambda *_: nullcontext())  # type: ignore[arg-type]
 
 
 def run_audit(device: str, isolate: bool | None, _out: Path) -> None:
-    with audit.processes("auto", device, [RunSpec(contender="torch")], isolate, Console(quiet=True)):  # type: ignore[arg-type]
+    with audit.processes("auto", device, [RunSpec(contender="torch")], isolate, Console(quiet=True)):
         pass
 
 

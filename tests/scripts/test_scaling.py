@@ -42,10 +42,9 @@ def test_replicas_that_really_exchange_gradients_tell_how_long_they_waited(study
 
 def test_the_scaling_table_is_there_and_on_screen(study: Path) -> None:
     rows = pd.read_csv(study / "tables" / "scaling.csv").set_index("contender")
-    assert rows.loc["torch:ddp:2", ["scaling", "lr_rule", "replicas", "baseline"]].tolist() == [
-        *("weak", "linear", 2, "torch")
-    ]
-    assert rows.loc["torch:ddp:2", "efficiency"] == pytest.approx(rows.loc["torch:ddp:2", "speedup"] / 2)
+    row = rows.loc["torch:ddp:2"].to_dict()
+    assert {"scaling": "weak", "lr_rule": "linear", "replicas": 2, "baseline": "torch"}.items() <= row.items()
+    assert row["efficiency"] == pytest.approx(row["speedup"] / 2)
     assert "speed-up" in (study.parent / "stdout").read_text()
     assert (study / "plots" / "scaling.csv").exists()
 

@@ -100,9 +100,8 @@ def test_folders_are_put_side_by_side_and_written_into_the_first(studies: tuple[
         of_accuracy.query("vary == 'nothing'")[["half_width", "distribution_variance", "distribution_sd"]] == 0
     ).all(axis=None)
     drawn = pd.read_csv(first / "plots" / "variance.csv")
-    assert list(drawn["sd"]) == pytest.approx(
-        [row.sd * (100 if "acc" in row.metric else 1) for row in table.itertuples()]
-    )
+    in_percent = table["metric"].str.contains("acc")
+    assert drawn["sd"].tolist() == pytest.approx((table["sd"] * np.where(in_percent, 100, 1)).tolist())
     for name in ("variance", "variance_half_width"):
         assert f"{first / 'plots' / name}.png" in done.stdout.splitlines()
         assert (first / "plots" / f"{name}.svg").exists()
@@ -125,8 +124,8 @@ def test_a_folder_without_labels_takes_them_from_the_data(studies: tuple[Path, P
     done = run_here("seed_variance", without)
     assert (done.returncode, done.stderr) == (0, "")
     assert "which images are tested is worth" in done.stdout
-    tables = [pd.read_csv(folder / "tables" / "variance.csv") for folder in (studies[0], without)]
-    pd.testing.assert_frame_equal(*tables)
+    one, other = (pd.read_csv(folder / "tables" / "variance.csv") for folder in (studies[0], without))
+    pd.testing.assert_frame_equal(one, other)
     (tmp_path / "empty").mkdir()
     lost = run_here("seed_variance", without, "--data-dir", tmp_path / "empty")
     assert (lost.returncode, lost.stderr) == (0, "")

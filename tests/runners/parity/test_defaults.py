@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from lenet.network import parameter_shapes
+from runners.core.record import Flag
 from runners.core.runner import Choices, load_inspector
 from runners.core.spec import RunSpec
 from runners.parity.defaults import defaults
 
 
 def facts(runner, framework, data, inspector=None):
-    spec, before = RunSpec(contender=framework, limit_train=224), {"intra_op_threads": 7, "tf32": True}
+    spec = RunSpec(contender=framework, limit_train=224)
+    before: dict[str, Flag] = {"intra_op_threads": 7, "tf32": True}
     return defaults(runner, inspector or load_inspector(framework, "matched"), spec, data.first(224), before)
 
 
