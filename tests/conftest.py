@@ -1,18 +1,27 @@
-"""Rules of the whole suite: what goes side by side, and that under REQUIRE_ALL=1 nothing may be skipped."""
+"""Rules of the whole suite: what goes side by side, what is left out, and that under REQUIRE_ALL=1 nothing is skipped.
+
+`make test` leaves out the tests marked `thorough`, and ends with a line that says so.
+"""
 
 import os
 import signal
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
 
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from runners.core.frameworks import FRAMEWORKS
 
-# Folders whose files are not done at once: those of `cluster` look for a Ray of this machine. Long ones, so first.
-TOGETHER = ("scripts", "cluster", "lab")
+# Folders whose files are not done at once: those of `cluster` look for a Ray of this machine, and those of `scripts`
+# share one of their own.
+TOGETHER = ("cluster", "scripts")
+# What takes long, and so begins first: folders, and files.
+FIRST = (*TOGETHER, "lab", "test_bare_driver.py", "test_storm.py")
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 settings.register_profile("unhurried", deadline=None)  # an example may take long beside other tests
 settings.load_profile("unhurried")
@@ -26,9 +35,7 @@ os.environ.update(FRAMEWORKS["keras"].matched_environment)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first."""
-    items.sort(
-        key=lambda item: TOGETHER.index(folder) if (folder := _folder(item.nodeid)) in TOGETHER else len(TOGETHER)
-    )
+    items.sort(key=lambda item: FIRST.index(name) if (name := _top(item.nodeid)) in FIRST else len(FIRST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -38,12 +45,37 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 class _ByPlace(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        folder = _folder(nodeid)
+        folder = _top(nodeid)
         return folder if folder in TOGETHER else nodeid.partition("::")[0]
 
 
-def _folder(nodeid: str) -> str:
-    return nodeid.removeprefix("tests/").partition("/")[0]
+def _top(nodeid: str) -> str:
+    """The folder or file below tests/."""
+    return nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the thorough tests that are left out, by file."""
+    thorough = [item for item in items if item.get_closest_marker("thorough")]
+    if thorough:
+        config = thorough[0].config
+        counts = dict(Counter(item.path.stem.removeprefix("test_").replace("_", " ") for item in thorough))
+        config.stash[LEFT_OUT] = counts
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = counts
+
+
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take the counts over from a process that has ended; all of them have the same."""
+    if left_out := getattr(node, "workeroutput", {}).get("left_out"):
+        node.config.stash[LEFT_OUT] = left_out
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    counts = config.stash.get(LEFT_OUT, {})
+    if counts:
+        parts = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        terminalreporter.write_line(f"`make test-thorough` has {sum(counts.values())} tests beside these: {parts}")
 
 
 @pytest.hookimpl(wrapper=True)

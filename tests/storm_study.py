@@ -19,7 +19,7 @@ from scripts import options
 from scripts.progress import screen
 from tests.helpers.stubs import NO_DATA, stub
 
-PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)  # type: ignore[arg-type]
+PLAN = Plan(contenders=("torch",), tracks=("matched",), seeds=tuple(range(16)), epochs=3)
 SECONDS_PER_EPOCH = 0.2
 
 
@@ -32,7 +32,7 @@ def study(folder: Path) -> None:
     def stub_job(_software: object, *given: Any) -> tuple[RunResult, ...]:
         return tuple(replace(result, checkpoint=b"weights") for result in run(*given))
 
-    of_cluster.run_job_of_study = stub_job
+    setattr(of_cluster, "run_job_of_study", stub_job)  # noqa: B010 -- of which mypy says that it is not exported
     place, may = Place("local", "cpu", isolate=False), of_cluster.Permissions(retry_failed=True)
     console = options.stdout_console()
     with options.exit_codes():

@@ -15,7 +15,8 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, WorkerCrashedError
 
 from cluster import executor
-from cluster.executor import MAX_ATTEMPTS, call_each, execute
+from cluster.executor import call_each, execute
+from cluster.inline import MAX_ATTEMPTS
 from cluster.resources import Need, need_of
 from lenet.data import FashionMnist
 from runners.core.errors import ProcessDied
@@ -38,7 +39,7 @@ def local_ray() -> Iterator[None]:
 
 
 def specs(seeds: int, **settings: object) -> list[RunSpec]:
-    return [RunSpec(contender=c, seed=s, **settings) for s in range(seeds) for c in ("keras", "torch")]  # type: ignore[arg-type]
+    return [RunSpec(contender=c, seed=s, **settings) for s in range(seeds) for c in ("keras", "torch")]
 
 
 def do(tmp_path: Path, runs: list[RunSpec], **options: object) -> tuple[dict[str, RunResult], list[Event]]:
@@ -54,7 +55,8 @@ def most_at_once(tmp_path: Path) -> int:
 
 
 def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are_cores(tmp_path: Path) -> None:
-    alone, told = stub(tmp_path, seconds_per_epoch=0.3), []
+    alone = stub(tmp_path, seconds_per_epoch=0.3)
+    told: list[Event] = []
 
     def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
         def once_others_have_begun(event: Event) -> None:
@@ -70,6 +72,7 @@ def test_every_run_has_a_fresh_process_and_never_more_run_at_once_than_there_are
     assert sum(isinstance(event, Started) for event in told) == 6
 
 
+@pytest.mark.thorough
 def test_epochs_are_told_while_the_run_goes_on(tmp_path: Path) -> None:
     told: list[Event] = []
     while_going_on: list[str] = []
@@ -84,6 +87,7 @@ def test_epochs_are_told_while_the_run_goes_on(tmp_path: Path) -> None:
     assert while_going_on == ["inf", "inf"]
 
 
+@pytest.mark.thorough
 def test_two_threads_take_two_cores(tmp_path: Path) -> None:
     do(tmp_path, specs(1, epochs=2, threads=2), seconds_per_epoch=0.2)
     assert most_at_once(tmp_path) == 1
@@ -117,6 +121,7 @@ def test_a_run_killed_mid_epoch_is_done_anew_in_a_fresh_process_with_the_attempt
     assert float(record.error or 0) > first_start + 0.1, "the dead attempt's time must not count"
 
 
+@pytest.mark.thorough
 def test_a_run_that_keeps_dying_fails_after_two_retries_and_the_others_finish(tmp_path: Path) -> None:
     dying, healthy = specs(1, epochs=2)
     told: list[Event] = []
@@ -143,6 +148,7 @@ def test_a_run_that_ray_kills_for_want_of_memory_is_retried_twice_and_ends_so_wh
     assert [event.attempt for event in told if isinstance(event, Retried)] == [2, 3]
 
 
+@pytest.mark.thorough
 def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_the_next_has_that_gpu(
     tmp_path: Path,
 ) -> None:
@@ -165,6 +171,7 @@ def test_a_framework_s_own_out_of_memory_is_a_row_and_its_process_goes_before_th
     assert "ResourceExhaustedError" in (first.error or "")
 
 
+@pytest.mark.thorough
 def test_a_run_of_which_nothing_was_heard_was_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (spec,) = specs(1, epochs=1)[:1]
     monkeypatch.setattr(executor, "_result", lambda _: WorkerCrashedError())
@@ -182,6 +189,7 @@ def test_an_exception_is_not_retried(tmp_path: Path) -> None:
     assert not any(isinstance(event, Retried) for event in told)
 
 
+@pytest.mark.thorough
 def test_closing_early_stops_what_is_still_running(tmp_path: Path) -> None:
     going = stub(tmp_path, seconds_per_epoch=0.2, raises="keras")
 
@@ -222,6 +230,7 @@ def test_calls_that_have_ended_are_not_cancelled(monkeypatch: pytest.MonkeyPatch
     assert not cancelled
 
 
+@pytest.mark.thorough
 def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_called_anew(tmp_path: Path) -> None:
     (raised,) = call_each(raises_or_dies, [RunSpec(contender="keras")], ["raise"], NO_DATA)
     assert isinstance(raised, RayError)
@@ -233,6 +242,7 @@ def test_a_call_that_raises_leaves_an_error_in_its_place_and_one_that_dies_is_ca
     assert len((tmp_path / "always").read_text()) == 3
 
 
+@pytest.mark.thorough
 def test_runs_go_on_when_the_process_that_carries_their_events_is_killed(tmp_path: Path) -> None:
     def kill_mailbox(event: Event) -> None:
         told.append(event)

@@ -78,6 +78,7 @@ def dies_alone(pids: Path) -> None:
     call_each(tells_its_pid_and_sleeps, [RunSpec(contender="keras")] * 2, [pids / "0", pids / "1"], NO_DATA)
 
 
+@pytest.mark.thorough
 def test_processes_end_with_the_one_that_started_them_even_if_it_is_killed(tmp_path: Path) -> None:
     caller = get_context("spawn").Process(target=dies_alone, args=(tmp_path,))
     caller.start()

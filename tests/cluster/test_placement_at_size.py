@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from ray.remote_function import RemoteFunction
 
 from cluster import executor
 from lenet.data import FashionMnist
@@ -21,6 +21,8 @@ from runners.core.events import Report, Work
 from runners.core.record import Clock, RunRecord, RunResult
 from runners.core.spec import Job, RunSpec
 from tests.helpers.stubs import NO_DATA, row
+
+pytestmark = pytest.mark.thorough
 
 NODES, GPUS = 8, 8
 NARROW, PAIRS, WIDE = 140, 60, 24
@@ -75,9 +77,10 @@ def interval(path: Path, place: int, width: int) -> Interval:
     return Interval(place, width, node, tuple(visible.split(",")), float(placed), float(start), float(end))
 
 
-def in_used_processes() -> RemoteFunction:
+def in_used_processes() -> Any:
     """A run that leaves its process to the next: a fresh one takes a second of a core, and changes nothing of where."""
-    return ray.remote(max_calls=NARROW, max_retries=0)(executor._perform._function)
+    perform: Any = executor._perform
+    return ray.remote(max_calls=NARROW, max_retries=0)(perform._function)
 
 
 @pytest.fixture(scope="module")

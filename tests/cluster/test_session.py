@@ -22,17 +22,18 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayError
 
-from cluster.nodes import Node, no_room_since, nodes, preflight, slots, wait_for_room
+from cluster.nodes import Node, device_here, no_room_since, nodes, preflight, slots, wait_for_room
 from cluster.resources import Need
-from cluster.session import ENDED, LAST_WORDS, _read_authentication, _what_failed, session
+from cluster.session import ENDED, _read_authentication, _what_failed, session
 from lenet.data import cache_folder
 from runners.core import environment
 from runners.core.errors import BadInput, ClusterLost
+from runners.core.scratch import LAST_WORDS
 from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
 from tests.helpers.rays import address_left_in, kill_tree, ray_head, wait_for
 
+OPEN = {"RAY_AUTH_MODE": "disabled"}
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
-ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 GOES_ON = "what is recorded stays, and the same command goes on from there,"
 REFUSED_WITHIN_SECONDS = 60  # a script loads in 2 to 4 seconds on a quiet machine
 ELSEWHERE = "with --address local or once the cluster is back"
@@ -55,7 +56,7 @@ def open_to_all() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[str]:
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, _):
+    with ray_head(*ITS_OWN, OPEN) as (address, _):
         yield address
 
 
@@ -68,6 +69,7 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
         assert raylets
         assert f"Ray {ray.__version__}" in where
         assert [node.cpus for node in nodes()] == [environment.cores()]
+        assert device_here() == "cpu"
         assert signal.getsignal(signal.SIGTERM) is before
         with pytest.raises(BadInput, match=r"each run needs 64 CPU\(s\) and 8 GPU\(s\) on one node.*1 node"):
             preflight(Need(cpus=64, gpus=8))
@@ -79,12 +81,13 @@ def test_a_local_cluster_is_started_and_stopped_again_without_a_dashboard(capsys
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("how", ["auto", "RAY_ADDRESS", "named"])
+@pytest.mark.parametrize("how", ["auto", "RAY_ADDRESS"])
 def test_a_running_cluster_is_joined_and_left_running(head: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "RAY_ADDRESS":
         monkeypatch.setenv("RAY_ADDRESS", head)
-    with session(head if how == "named" else "auto") as where:
+    with session("auto") as where:
         assert [(node.cpus, node.gpus) for node in nodes()] == [(3, 1)]
+        assert device_here() == "gpu"
         assert "1 GPU(s)" in where
         assert slots(Need(cpus=1, gpus=1)) == 1
     with session(head):
@@ -118,8 +121,9 @@ def test_an_address_that_is_none_gives_one_sentence() -> None:
         pass
 
 
+@pytest.mark.thorough
 def test_a_crashed_cluster_s_address_is_passed_over() -> None:
-    with ray_head(*ITS_OWN) as (address, process):
+    with ray_head(*ITS_OWN, {}) as (address, process):
         kill_tree(process)
         assert address_left_in().endswith(address.split(":")[1])
         with session("auto") as where:
@@ -127,11 +131,12 @@ def test_a_crashed_cluster_s_address_is_passed_over() -> None:
             assert [node.cpus for node in nodes()] == [len(os.sched_getaffinity(0))]
 
 
+@pytest.mark.thorough
 def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(tmp_path: Path) -> None:
     def compare(**variables: str) -> subprocess.CompletedProcess[str]:
         return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables)
 
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64) as (address, _):
+    with ray_head(*ITS_OWN, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}) as (address, _):
         strangers = [
             compare(RAY_AUTH_MODE="disabled"),
             compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
@@ -142,7 +147,8 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
             assert re.search(r"^error: the Ray cluster at \S+ lets in only who has its token", refused.stderr)
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
-        assert "error: each run needs 64 CPU(s)" in joined.stderr
+        (error,) = joined.stderr.splitlines()  # without a warning
+        assert error.startswith("error: each run needs 64 CPU(s)")
 
 
 WATCHING = """
@@ -161,12 +167,18 @@ if sys.stdin.readline():
 """
 
 
-@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("leaves", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves: bool, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         head = f"127.0.0.1:{listening.getsockname()[1]}"
         last_words = tmp_path / LAST_WORDS
-        driver = subprocess.Popen([sys.executable, "-c", WATCHING, head, str(last_words)], text=True, **ALL_PIPES)
+        driver = subprocess.Popen(
+            [sys.executable, "-c", WATCHING, head, str(last_words)],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         assert driver.stdout is not None
         assert driver.stdin is not None
         assert driver.stdout.readline() == "watching\n"
@@ -192,20 +204,13 @@ def test_what_no_living_node_can_hold_is_waited_for_only_so_long(monkeypatch: py
         no_room_since([gpu, gpu], since, 0)
 
 
-def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(tmp_path: Path) -> None:
-    def compare(**variables: str) -> str:
-        return run_script("compare", "--address", address, "--threads", 64, "--out", tmp_path, **variables).stderr
-
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, _):
-        warning, error = compare(RAY_AUTH_MODE="disabled").splitlines()
+@pytest.mark.thorough
+def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(head: str, tmp_path: Path) -> None:
+    asked = ("--address", head, "--threads", 64, "--out", tmp_path)
+    warning, error = run_script("compare", *asked, RAY_AUTH_MODE="disabled").stderr.splitlines()
     assert warning.startswith("warning: the Ray cluster at ")
-    assert (
-        "lets in everyone who reaches it, and runs what they send; start it anew, after `ray get-auth-token" in warning
-    )
-    assert error.startswith("error: each run needs 64 CPU(s)")
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}
-    with ray_head(*ITS_OWN, **token) as (address, _):
-        (error,) = compare(**token).splitlines()
+    advice = "lets in everyone who reaches it, and runs what they send; start it anew, after `ray get-auth-token"
+    assert advice in warning
     assert error.startswith("error: each run needs 64 CPU(s)")
 
 
@@ -232,7 +237,7 @@ def kill_raylet(process: psutil.Process) -> None:
 def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(
     kill: Callable[[psutil.Process], None], tmp_path: Path
 ) -> None:
-    with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, process):
+    with ray_head(*ITS_OWN, OPEN) as (address, process):
         study = (*ONE_AT_A_TIME, "--out", tmp_path)
         driver = start_script("compare", *study, "--address", address, RAY_AUTH_MODE="disabled")
         read_until(driver, "seed1  epoch 1/5")  # seed 0 is recorded
@@ -251,12 +256,12 @@ def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(
 
 @pytest.mark.thorough
 def test_a_study_whose_head_comes_back_ends_with_a_sentence_and_goes_on_there(tmp_path: Path) -> None:
-    with ray_head(*ITS_OWN, hidden=True, **TOKEN) as (address, process):
+    with ray_head(*ITS_OWN, TOKEN, hidden=True) as (address, process):
         study = (*ONE_AT_A_TIME, "--out", tmp_path, "--address", address)
         driver = start_script("compare", *study)
         read_until(driver, "seed1  epoch 1/5")
         kill_tree(process)
-        with ray_head(*ITS_OWN, hidden=True, port=int(address.split(":")[1]), **TOKEN):
+        with ray_head(*ITS_OWN, TOKEN, hidden=True, port=int(address.split(":")[1])):
             said = finish(driver)
             assert driver.returncode == 1
             assert "Traceback" not in said
@@ -273,8 +278,10 @@ def test_a_head_that_was_started_anew_is_another_cluster() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "seconds"),
-    [(("--threads", 64), 0), (("torch:ddp:2", "--device", "gpu"), 0), (("--threads", 64), 2)],
-    ids=["processors", "GPUs", "waited for"],
+    [
+        pytest.param(("torch:ddp:2", "--device", "gpu"), 0, id="GPUs"),
+        pytest.param(("--threads", 64), 2, id="processors, waited for", marks=pytest.mark.thorough),
+    ],
 )
 def test_more_than_a_cluster_has_exits_2_within_seconds(
     head: str, asked: tuple[object, ...], seconds: int, tmp_path: Path
@@ -294,7 +301,7 @@ def test_more_than_a_cluster_has_exits_2_within_seconds(
 def test_a_head_of_another_ray_and_python_is_refused_by_the_script(
     tmp_path: Path,
 ) -> None:
-    with ray_head(*ITS_OWN, hidden=True, RAY_AUTH_MODE="disabled") as (address, _):
+    with ray_head(*ITS_OWN, OPEN, hidden=True) as (address, _):
         client = GcsClient(address=address)
         told = get_cluster_metadata(client) | {"ray_version": "2.40.0", "python_version": "3.9.1"}
         client.internal_kv_put(CLUSTER_METADATA_KEY, json.dumps(told).encode(), True, b"cluster")
@@ -313,8 +320,10 @@ def growing() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
+@pytest.mark.thorough
 def test_a_node_that_never_comes_is_refused_once_the_time_is_up(growing: Cluster) -> None:
-    need, told = Need(cpus=1, gpus=1), []
+    need = Need(cpus=1, gpus=1)
+    told: list[str] = []
     with session(growing.address):
         wait_for_room(need, 1, told.append)
         assert len(told) == 1
@@ -322,8 +331,10 @@ def test_a_node_that_never_comes_is_refused_once_the_time_is_up(growing: Cluster
             preflight(need)
 
 
+@pytest.mark.thorough
 def test_a_node_that_comes_late_is_waited_for_and_what_is_waited_for_is_told(growing: Cluster) -> None:
-    need, told = Need(cpus=3, gpus=0), []
+    need = Need(cpus=3, gpus=0)
+    told: list[str] = []
     with session(growing.address), ThreadPoolExecutor() as pool:
         wait_for_room(need, 0, told.append)
         assert told == []
@@ -376,6 +387,7 @@ with session("local"):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["visited", "killed"])
 def test_a_ray_of_our_own_needs_no_home_hears_this_machine_alone_and_leaves_nothing(how: str, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 95)
@@ -410,6 +422,7 @@ def test_a_ray_that_cannot_start_here_is_one_sentence(monkeypatch: pytest.Monkey
         session("local").__enter__()
 
 
+@pytest.mark.thorough
 def test_a_study_whose_own_raylet_is_killed_ends_at_once_with_a_sentence(tmp_path: Path) -> None:
     driver = start_script("compare", *ONE_AT_A_TIME, "--out", tmp_path, "--address", "local")
     read_until(driver, "seed0  epoch 1/5")

@@ -17,8 +17,8 @@ from ray.train.v2.api.exceptions import WorkerGroupError
 from cluster import executor, train_job
 from cluster.executor import execute
 from cluster.resources import Need, need_of
-from cluster.train_job import ProcessDied
 from lenet.data import FashionMnist, load
+from runners.core.errors import ProcessDied
 from runners.core.events import EpochDone, Event, Report, Retried, Started
 from runners.core.record import RunRecord, RunResult
 from runners.core.run import failure, run_job

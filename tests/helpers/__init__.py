@@ -3,3 +3,4 @@
 from pathlib import Path
 
 HELPERS = Path(__file__).parent
+SLEEP_SECONDS = 0.03  # of a replica that is made slow, before each of its steps

@@ -1,4 +1,7 @@
-"""Unfairness to plant: what to change in a copy of the project, and which check of the audit must name it."""
+"""Unfairness to plant: what to change in a copy of the project, and which check of the audit must name it.
+
+The first fault of each check is planted in `make test`, the others in `make test-thorough`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ class Fault:
     changes: tuple[tuple[str, str], ...]
     check: str  # the first that must fail
     says: str  # something its finding must say
+    trains: bool = True  # whether it shows only once something is trained
 
     def plant(self, project: Path) -> None:
         file = project / self.path
@@ -31,12 +35,12 @@ class Fault:
         file.write_text(text)
 
 
-def in_torch(name: str, path: str, *changes: tuple[str, str], check: str, says: str) -> Fault:
-    return Fault(name, "torch", path, changes, check, says)
+def in_torch(name: str, path: str, *changes: tuple[str, str], check: str, says: str, trains: bool = True) -> Fault:
+    return Fault(name, "torch", path, changes, check, says, trains)
 
 
-def in_keras(name: str, path: str, *changes: tuple[str, str], check: str, says: str) -> Fault:
-    return Fault(name, "keras", path, changes, check, says)
+def in_keras(name: str, path: str, *changes: tuple[str, str], check: str, says: str, trains: bool = True) -> Fault:
+    return Fault(name, "keras", path, changes, check, says, trains)
 
 
 FAULTS = (
@@ -46,6 +50,7 @@ FAULTS = (
         ("return self.logits(x)", "return torch.relu(self.logits(x))"),
         check="forward",
         says="logits is the first",
+        trains=False,
     ),
     in_keras(
         "same padding",
@@ -53,6 +58,7 @@ FAULTS = (
         ('layers.Conv2D(16, 5, activation="relu",', 'layers.Conv2D(16, 5, activation="relu", padding="same",'),
         check="architecture",
         says="dense1/kernel has shape (576, 120)",
+        trains=False,
     ),
     in_torch(
         "a missing bias",
@@ -60,6 +66,7 @@ FAULTS = (
         ("nn.Linear(84, 10)", "nn.Linear(84, 10, bias=False)"),
         check="architecture",
         says="the layer table has",
+        trains=False,
     ),
     in_torch(
         "another initialiser",
@@ -75,6 +82,7 @@ FAULTS = (
         ('if name == "dense1.weight":', "if False:"),
         check="forward",
         says="dense1 is the first",
+        trains=False,
     ),
     in_torch(
         "a learning rate 1 % off",
@@ -110,6 +118,7 @@ FAULTS = (
         (TORCH_FEED, TORCH_FEED[:-1] + " if len(picked) == spec.batch_size)"),
         check="batch order",
         says="batch 2 is not the one drawn",
+        trains=False,
     ),
     in_torch(
         "losses averaged over batches",
@@ -125,6 +134,7 @@ FAULTS = (
         (".permutation(images)", ".permutation(images)[::-1]"),
         check="batch order",
         says="batch 1 is not the one drawn",
+        trains=False,
     ),
     in_torch(
         "the order of one epoch reused",
@@ -132,6 +142,7 @@ FAULTS = (
         ("spawn_key=(_ORDER, epoch)", "spawn_key=(_ORDER, 0)"),
         check="batch order",
         says="batch 3 is not the one drawn",
+        trains=False,
     ),
     in_torch(
         "labels shifted by one",
@@ -139,6 +150,7 @@ FAULTS = (
         ("torch.from_numpy(labels.astype(np.int64))", "torch.from_numpy((labels.astype(np.int64) + 1) % 10)"),
         check="data",
         says="is fed with label",
+        trains=False,
     ),
     in_torch(
         "images scaled by 256",
@@ -146,6 +158,7 @@ FAULTS = (
         ("np.divide(images[..., np.newaxis], 255", "np.divide(images[..., np.newaxis], 256"),
         check="data",
         says="it reaches from 0 to 0.996094",
+        trains=False,
     ),
     in_torch(
         "evaluation without the short last batch, over 9,984 images",
@@ -160,6 +173,7 @@ FAULTS = (
         ("nn.MaxPool2d(2)", "nn.AvgPool2d(2)"),
         check="forward",
         says="conv1 is the first",
+        trains=False,
     ),
     in_torch(
         "a layer rounded to bfloat16",
@@ -167,6 +181,7 @@ FAULTS = (
         (TORCH_DENSE2, f"{TORCH_DENSE2}.bfloat16().to(x.dtype)"),
         check="forward",
         says="dense2 is the first",
+        trains=False,
     ),
     in_torch(
         "a layer's input rounded to ten bits, as TF32 does",
@@ -174,6 +189,7 @@ FAULTS = (
         (TORCH_DENSE2, "x = torch.relu(self.dense2(x.half().to(x.dtype)))"),
         check="forward",
         says="dense1 is the first",
+        trains=False,
     ),
     in_torch(
         "a gradient clipped",
@@ -195,6 +211,7 @@ FAULTS = (
         (TORCH_DENSE2, "x = nn.functional.dropout(torch.relu(self.dense2(x)), 0.1, self.training)"),
         check="forward",
         says="dense2 is the first",
+        trains=False,
     ),
     in_torch(
         "batches of 127",
@@ -202,6 +219,7 @@ FAULTS = (
         (TORCH_FEED, TORCH_FEED.replace("spec.batch_size", "spec.batch_size - 1")),
         check="batch order",
         says="127 images",
+        trains=False,
     ),
     in_torch(
         "a process that raises",
@@ -232,3 +250,4 @@ FAULTS = (
         says="the optimiser",
     ),
 )  # fmt: skip
+IN_FAST = tuple({fault.check: fault for fault in reversed(FAULTS)}.values())

@@ -12,6 +12,7 @@ import numpy as np
 
 from lenet import data
 from runners.core.frameworks import FRAMEWORKS
+from runners.core.record import EpochRow
 from runners.core.run import failure, run
 from runners.core.spec import RunSpec
 
@@ -23,13 +24,13 @@ def main(folder: Path, test_images: int, specs: list[str]) -> None:
         spec = RunSpec.model_validate_json(text)
         place = folder / str(number)
         place.mkdir()
-        told: list[int] = []
+        told: list[EpochRow] = []
         try:
-            result = run(spec, less, lambda row, told=told: told.append(row.epoch))
+            result = run(spec, less, told.append)
         except Exception as error:
             result = failure(spec, error)
         (place / "record.json").write_text(result.record.model_dump_json())
-        (place / "told.json").write_text(json.dumps(told))
+        (place / "told.json").write_text(json.dumps([row.epoch for row in told]))
         if result.predictions is not None:
             np.save(place / "predictions.npy", result.predictions)
         if result.checkpoint is not None:

@@ -1,12 +1,17 @@
-"""Scripts as real processes."""
+"""Scripts as real processes, and in this one."""
 
+import importlib
+import io
 import os
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import psutil
+import pytest
 
 from cluster.session import lives
 from scripts import options
@@ -33,6 +38,20 @@ def run_script(name: str, *arguments: object, **variables: str) -> subprocess.Co
         timeout=900,
         env=environment(**variables),
     )
+
+
+def run_here(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The script in this process, which takes no seconds to load: for what needs neither framework nor Ray."""
+    command = getattr(importlib.import_module(f"scripts.{name}"), name)
+    words = [f"{name}.py", *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "argv", words),
+        redirect_stdout(io.StringIO()) as stdout,
+        redirect_stderr(io.StringIO()) as stderr,
+        pytest.raises(SystemExit) as left,
+    ):
+        options.run_app(command)
+    return subprocess.CompletedProcess(words, int(left.value.code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 def start_script(name: str, *arguments: object, **variables: str) -> "subprocess.Popen[str]":

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,9 +18,9 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 @contextmanager
 def ray_head(
-    cpus: int, gpus: int = 0, hidden: bool = False, port: int = 0, **variables: str
+    cpus: int, gpus: int, variables: Mapping[str, str], hidden: bool = False, port: int = 0
 ) -> Iterator[tuple[str, psutil.Process]]:
-    """One with so many logical CPUs and GPUs: its address, by default with a free port, and its process.
+    """One with so many logical CPUs and GPUs and these variables: its address, at a free port, and its process.
 
     One that is `hidden` leaves its address where no other program looks for it.
     """
@@ -31,7 +31,7 @@ def ray_head(
     own = Path(tempfile.mkdtemp(prefix="lf-")) if hidden else Path("/tmp")
     command = [RAY, "start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}", f"--num-gpus={gpus}"]
     command += ["--include-dashboard=false", "--disable-usage-stats"]
-    log, environment = subprocess.DEVNULL, os.environ | variables | ({"RAY_TMPDIR": str(own)} if hidden else {})
+    log, environment = subprocess.DEVNULL, os.environ | dict(variables) | ({"RAY_TMPDIR": str(own)} if hidden else {})
     process = psutil.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         wait_for(lambda: address_left_in(own).endswith(f":{port}"))

@@ -20,7 +20,10 @@ from runners.core.record import RunRecord
 from tests.helpers.processes import run_script
 from tests.lab.hosts import Host, Lab, hosts, what_is_missing
 
-pytestmark = pytest.mark.skipif(what_is_missing() is not None, reason=f"no test hosts: {what_is_missing()}")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(what_is_missing() is not None, reason=f"no test hosts: {what_is_missing()}"),
+]
 
 PROJECT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).parent / "ray")
@@ -75,8 +78,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """`ray up` of the shipped cluster.yaml, for two hosts of this machine."""
     load()  # brings the data to one of the places that the hosts are told of
     data = {
-        "XDG_CACHE_HOME": cache_folder().parents[1],
-        "KERAS_HOME": os.environ.get("KERAS_HOME", Path.home() / ".keras"),
+        "XDG_CACHE_HOME": str(cache_folder().parents[1]),
+        "KERAS_HOME": os.environ.get("KERAS_HOME", str(Path.home() / ".keras")),
     }
     folder = tmp_path_factory.mktemp("lab")
     with hosts(folder, (HEAD, WORKER), {"RAY_USAGE_STATS_ENABLED": "0"} | data) as (lab, up):
@@ -135,6 +138,7 @@ def test_a_study_submitted_to_two_hosts_runs_on_both_and_its_results_come_back(
     assert {str(record.spec.contender) for record in records.values()} == {*SINGLE, *REPLICATED}
     assert {record.status for record in records.values()} == {"completed"}
     for record in records.values():
+        assert record.clock is not None
         seconds = f"{record.clock.startup_seconds:.0f} s to start, {record.clock.total_seconds:.0f} s in all"
         print(f"{record.run_id} on {', '.join(record.nodes)}: {seconds}")
         replicated = str(record.spec.contender) in REPLICATED
@@ -189,7 +193,8 @@ def test_the_runs_of_a_host_that_dies_are_done_on_the_other_and_flagged(cluster:
     moved = {run_id for run_id, record in records.items() if record.attempts > 1}
     assert lost  # and what Ray had already sent there without having begun it is done again too
     assert lost <= moved
-    assert {records[run_id].environment.node for run_id in moved} == {HEAD}
+    seen = [records[run_id].environment for run_id in moved]
+    assert {environment and environment.node for environment in seen} == {HEAD}
     reported = run_script("report", tmp_path / "one-lost")
     named = re.search(r"A process died and its run was done anew \(([^)]*)\)", " ".join(reported.stdout.split()))
     assert named is not None, reported.stdout

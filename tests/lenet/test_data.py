@@ -284,7 +284,13 @@ def test_the_first_folder_that_has_the_data_is_read(nowhere, published, monkeypa
     for folder in folders[first:]:
         write(folder, published)
     read_whole, read = data.read_folder, []
-    monkeypatch.setattr(data, "read_folder", lambda folder: (read_whole(folder), read.append(folder))[0])
+
+    def note(folder):
+        whole = read_whole(folder)
+        read.append(folder)
+        return whole
+
+    monkeypatch.setattr(data, "read_folder", note)
     data.load()
     assert read == [folders[first]]
 

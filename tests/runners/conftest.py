@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from lenet import data
@@ -13,7 +15,7 @@ def fashion_mnist():
 @pytest.fixture(scope="session")
 def keras_runner():
     """Set up as for a matched run on one thread; TensorFlow takes these settings only once in a process."""
-    runner = load_runner("keras", "matched")
+    runner: Any = load_runner("keras", "matched")
     runner.configure(RunSpec(contender="keras"))
     return runner
 
@@ -31,7 +33,7 @@ def torch_inspector(torch_runner):
 @pytest.fixture
 def torch_runner():
     """Set up as for a matched run on one thread; flushed denormals would disturb Hypothesis elsewhere."""
-    runner = load_runner("torch", "matched")
+    runner: Any = load_runner("torch", "matched")
     import torch
 
     threads = torch.get_num_threads()

@@ -1,7 +1,6 @@
 """Whole runs, each framework in a fresh process as it is when a study places it."""
 
 import json
-import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,14 +14,12 @@ import pytest
 
 from lenet.data import scale
 from runners.core.draws import batch_orders, initial_weights, orders_sha256, weights_sha256
-from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.record import RunRecord
 from runners.core.run import failure
 from runners.core.spec import VARIES, Adam, RunSpec
 from runners.core.study import Plan, run_specs
 from tests.helpers import HELPERS
-from tests.helpers.trap import Trap
 
 SMALL = {"limit_train": 1_280, "epochs": 2}
 
@@ -240,39 +237,6 @@ def spec_of(vary, contender, seed):
     return found
 
 
-@pytest.fixture(scope="module")
-def varied(tmp_path_factory):
-    """In one process a framework: seed 0, which draws the same whatever varies, its copy, and seed 1 of each part."""
-
-    @cache
-    def once(framework):
-        specs = {"first": spec_of("all", framework, 0), "copy": spec_of("all", f"{framework}#2", 0)}
-        specs |= {vary: spec_of(vary, framework, 1) for vary in VARIES[1:]}
-        done = do(tmp_path_factory.mktemp(framework), *specs.values(), test_images=1_000)
-        return {name: result.record for name, result in zip(specs, done, strict=True)}
-
-    return once
-
-
-@pytest.mark.parametrize(
-    ("run", "weights", "order"), [("first", 0, 0), ("copy", 0, 0), ("init", 1, 0), ("order", 0, 1), ("nothing", 0, 0)]
-)
-def test_a_run_draws_only_what_varies_from_its_own_seed(varied, framework, run, weights, order):
-    record = varied(framework)[run]
-    assert record.status == "completed"
-    assert record.init_sha256 == weights_sha256(initial_weights(weights))
-    assert record.order_sha256 == orders_sha256(batch_orders(order, 1, 256))
-
-
-@pytest.mark.parametrize(("run", "same"), [("copy", True), ("init", False), ("order", False), ("nothing", True)])
-def test_what_varies_reaches_the_result_and_without_it_every_bit_is_the_same(varied, framework, run, same):
-    losses = [record.epochs[-1].test_loss for record in (varied(framework)["first"], varied(framework)[run])]
-    assert (losses[0] == losses[1]) == same
-
-
-# Runs that end early
-
-
 # Too large a learning rate for this seed: the network soon says the same of every image.
 WATCHED = {
     "limit_train": 256,
@@ -285,20 +249,45 @@ WATCHED = {
 
 
 @pytest.fixture(scope="module")
-def early(tmp_path_factory):
-    """In one process a framework: a run that diverges, and one that its callbacks slow down and stop."""
+def special(tmp_path_factory):
+    """In one process a framework: seed 0, which draws the same whatever varies, its copy, and seed 1 of each part; a
+    run that diverges, and one that its callbacks slow down and stop."""
 
     @cache
     def once(framework):
-        diverging = RunSpec(contender=framework, optimizer=Adam(learning_rate=1e30), **SMALL)
-        watched = RunSpec(contender=framework, seed=1, checkpoint=False, **WATCHED)
-        return do(tmp_path_factory.mktemp(framework), diverging, watched, test_images=1_000)
+        specs = {"first": spec_of("all", framework, 0), "copy": spec_of("all", f"{framework}#2", 0)}
+        specs |= {vary: spec_of(vary, framework, 1) for vary in VARIES[1:]}
+        specs["diverging"] = RunSpec(contender=framework, optimizer=Adam(learning_rate=1e30), **SMALL)
+        specs["watched"] = RunSpec(contender=framework, seed=1, checkpoint=False, **WATCHED)
+        done = do(tmp_path_factory.mktemp(framework), *specs.values(), test_images=1_000)
+        return dict(zip(specs, done, strict=True))
 
     return once
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_and_its_rows_are_kept(early, framework):
-    diverged, _ = early(framework)
+@pytest.mark.parametrize(
+    ("run", "weights", "order"), [("first", 0, 0), ("copy", 0, 0), ("init", 1, 0), ("order", 0, 1), ("nothing", 0, 0)]
+)
+def test_a_run_draws_only_what_varies_from_its_own_seed(special, framework, run, weights, order):
+    record = special(framework)[run].record
+    assert record.status == "completed"
+    assert record.init_sha256 == weights_sha256(initial_weights(weights))
+    assert record.order_sha256 == orders_sha256(batch_orders(order, 1, 256))
+
+
+@pytest.mark.parametrize(("run", "same"), [("copy", True), ("init", False), ("order", False), ("nothing", True)])
+def test_what_varies_reaches_the_result_and_without_it_every_bit_is_the_same(special, framework, run, same):
+    losses = [
+        record.epochs[-1].test_loss for record in (special(framework)["first"].record, special(framework)[run].record)
+    ]
+    assert (losses[0] == losses[1]) == same
+
+
+# Runs that end early
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_and_its_rows_are_kept(special, framework):
+    diverged = special(framework)["diverging"]
     record = diverged.record
     assert record.status == "diverged"
     assert record.error == "the loss is not finite after epoch 1"
@@ -324,8 +313,8 @@ def replay(rows, reduce_lr, early_stopping):
     return rates, len(rates)
 
 
-def test_callbacks_reduce_the_rate_and_stop_the_run_by_the_book(early, framework):
-    _, watched = early(framework)
+def test_callbacks_reduce_the_rate_and_stop_the_run_by_the_book(special, framework):
+    watched = special(framework)["watched"]
     rows = watched.record.epochs
     rates, stopped_after = replay(rows, WATCHED["reduce_lr"], WATCHED["early_stopping"])
     assert watched.record.status == "completed"
@@ -334,14 +323,14 @@ def test_callbacks_reduce_the_rate_and_stop_the_run_by_the_book(early, framework
     assert len(set(rates)) > 1
 
 
-def test_matched_runs_stop_after_the_same_epoch(early):
-    in_keras, in_torch = (early(framework)[1].record.epochs for framework in FRAMEWORKS)
+def test_matched_runs_stop_after_the_same_epoch(special):
+    in_keras, in_torch = (special(framework)["watched"].record.epochs for framework in FRAMEWORKS)
     for one, other in zip(in_keras, in_torch, strict=True):
         assert one.learning_rate == pytest.approx(other.learning_rate, rel=1e-6)
 
 
-def test_without_a_checkpoint_asked_for_none_is_left(early, framework):
-    _, watched = early(framework)
+def test_without_a_checkpoint_asked_for_none_is_left(special, framework):
+    watched = special(framework)["watched"]
     assert not watched.checkpoint.exists()
     assert watched.record.clock.checkpoint_seconds == 0
 
@@ -356,6 +345,7 @@ def raised(error):
 def test_an_exception_leaves_a_failed_record_with_its_traceback():
     record = failure(RunSpec(contender="torch"), raised(RuntimeError("the reason")), attempts=2).record
     assert (record.status, record.attempts, record.run_id) == ("failed", 2, "torch-matched-seed0")
+    assert record.error is not None
     assert record.error.startswith("Traceback")
     assert record.error.endswith("RuntimeError: the reason")
     assert "in raised" in record.error
@@ -391,143 +381,15 @@ def test_the_largest_seed_trains_in_both_tracks(framework, tmp_path):
         assert (done.record.status, done.record.spec.seed) == ("completed", 2**32 - 1), done.record.error
 
 
-# Files that are not what they claim to be
-
-
-ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
-
-
-def assert_refused(inspector, path):
-    with pytest.raises(BadInput, match="does not hold this network's") as refusal:
-        inspector.predict(path, ONE_IMAGE)
-    assert str(path) in str(refusal.value)
-
-
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_pickle_posing_as_pytorch_weights_is_refused_and_not_executed(torch_inspector, tmp_path, protocol):
-    path = tmp_path / "best_model.pt"
-    path.write_bytes(pickle.dumps({"conv1.weight": Trap(tmp_path / "sprung")}, protocol))
-    assert_refused(torch_inspector, path)
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_a_pickle_inside_a_pytorch_file_is_refused_and_not_executed(torch_inspector, tmp_path):
-    import torch
-
-    path = tmp_path / "best_model.pt"
-    torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, path)
-    assert_refused(torch_inspector, path)
-    assert not (tmp_path / "sprung").exists()
-
-
-@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("ending", ["keras", "h5"])
-def test_a_layer_with_code_of_its_own_is_refused_and_not_executed(keras_inspector, tmp_path, ending):
-    import keras
-
-    trap = tmp_path / "sprung"
-    # Keras keeps the code of a lambda, and no names from around it.
-    spring = keras.layers.Lambda(eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]"))
-    posing = keras.Sequential([keras.Input((28, 28, 1)), spring, keras.layers.Flatten(), keras.layers.Dense(10)])
-    posing.save(tmp_path / f"x.{ending}")
-    trap.unlink()  # building it has called it
-    assert_refused(keras_inspector, (tmp_path / f"x.{ending}").rename(tmp_path / "best_model.weights.h5"))
-    assert not trap.exists()
-    keras.saving.load_model((tmp_path / "best_model.weights.h5").rename(tmp_path / f"x.{ending}"), safe_mode=False)
-    assert trap.exists(), "whoever loads it as a model runs its code"
-
-
-def test_the_trap_does_spring_when_unpickled(tmp_path):
-    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
-    assert (tmp_path / "sprung").exists()
-
-
-def torch_file(content):
-    def write(path):
-        import torch
-
-        torch.save(content, path)
-
-    return write
-
-
-NOT_PYTORCH_WEIGHTS = {
-    "missing": lambda path: None,
-    "a folder": lambda path: path.mkdir(),
-    "empty": lambda path: path.write_bytes(b""),
-    "text": lambda path: path.write_text("these are not the weights " * 100),
-    "the start of a zip": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)),
-    "the start of a pickle": lambda path: path.write_bytes(b"\x80\x02}q\x00("),
-    "a pickle that ends too early": lambda path: path.write_bytes(b"\x80\x02."),
-    "a list": torch_file([1, 2]),
-    "another state dict": torch_file({"weight": 1}),
-    "numbers for names": torch_file({1: 2}),
-    "HDF5": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)),
-}
-
-
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
-@pytest.mark.parametrize("write", NOT_PYTORCH_WEIGHTS.values(), ids=NOT_PYTORCH_WEIGHTS)
-def test_a_file_without_pytorch_weights_is_refused_by_name(torch_inspector, tmp_path, write):
-    write(tmp_path / "best_model.pt")
-    assert_refused(torch_inspector, tmp_path / "best_model.pt")
-
-
-def keras_file(change):
-    """This network's weights file with one thing changed."""
-
-    def write(path):
-        import h5py
-
-        from lenet.keras_model import build_model
-
-        build_model().save_weights(path)
-        with h5py.File(path, "a") as file:
-            change(file, next(name for name in file["layers"] if "conv" in name))
-
-    return write
-
-
-def replace_kernel(value):
-    def change(file, layer):
-        del file[f"layers/{layer}/vars/0"]
-        file[f"layers/{layer}/vars/0"] = value() if callable(value) else value
-
-    return change
-
-
-def link():
-    import h5py
-
-    return h5py.ExternalLink("elsewhere.h5", "/secret")
-
-
-NOT_KERAS_WEIGHTS = {
-    "missing": lambda path: None,
-    "a folder": lambda path: path.mkdir(),
-    "empty": lambda path: path.write_bytes(b""),
-    "text": lambda path: path.write_text("these are not the weights " * 100),
-    "the start of HDF5": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)),
-    "a pickle": lambda path: path.write_bytes(pickle.dumps({"conv1": 1})),
-    "a layer missing": keras_file(lambda file, layer: file.__delitem__(f"layers/{layer}")),
-    "another shape": keras_file(replace_kernel(np.zeros((5, 5, 1, 7), np.float32))),
-    "text for weights": keras_file(replace_kernel(np.full((5, 5, 1, 6), b"abc"))),
-    "a link to another file": keras_file(replace_kernel(link)),
-}
-
-
-@pytest.mark.parametrize("write", NOT_KERAS_WEIGHTS.values(), ids=NOT_KERAS_WEIGHTS)
-def test_a_file_without_keras_weights_is_refused_by_name(keras_inspector, tmp_path, write):
-    write(tmp_path / "best_model.weights.h5")
-    assert_refused(keras_inspector, tmp_path / "best_model.weights.h5")
-
-
 def test_preparing_the_data_is_on_the_data_clock(torch_runner, fashion_mnist, monkeypatch):
     """Not on the first step's: what hands out batches must have its tensors before it is asked for the first."""
     made = []
-    monkeypatch.setattr(torch_runner, "tensors", lambda *_: made.append("tensors") or (torch_zeros(), torch_zeros()))
-    monkeypatch.setattr(torch_runner, "ImageDataset", lambda *_: made.append("dataset") or [(0, 0)])
+
+    def making(what, result):
+        return lambda *_: (made.append(what), result)[1]  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(torch_runner, "tensors", making("tensors", (torch_zeros(), torch_zeros())))
+    monkeypatch.setattr(torch_runner, "ImageDataset", making("dataset", [(0, 0)]))
     spec = RunSpec(contender="torch", epochs=1)
     torch_runner.matched_data(spec, fashion_mnist, np.zeros((1, 128), np.int64))
     torch_runner.native_data(spec, fashion_mnist)

@@ -12,5 +12,5 @@ from tests.helpers.rays import ray_head
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[str]:
     """Its address."""
-    with ray_head(cpus=len(os.sched_getaffinity(0)), hidden=True, **TOKEN) as (address, _):
+    with ray_head(len(os.sched_getaffinity(0)), 0, TOKEN, hidden=True) as (address, _):
         yield address

@@ -45,6 +45,7 @@ def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
     assert kept.machines
 
 
+@pytest.mark.thorough
 def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     stopped = run_copy(unfair, *SMALL, "--out", out)
@@ -59,19 +60,3 @@ def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Pa
     assert "[matched]" not in allowed.stdout
     assert not pd.read_csv(out / "tables" / "comparisons.csv")["paired"].any()
     assert "<small>not matched</small>" in (out / "report.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("keras",), "keras alone is held against nothing: name two contenders or more"),
-        (("keras", "jax"), "unknown framework 'jax'"),
-        (("--device", "tpu"), "unknown device 'tpu'"),
-        (("--threads", 64), "each process needs 64 CPU(s)"),
-    ],
-    ids=str,
-)
-def test_bad_input_is_one_sentence(arguments: tuple[object, ...], sentence: str, tmp_path: Path) -> None:
-    done = run_script("audit", *arguments, "--out", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert sentence in done.stderr

@@ -14,7 +14,16 @@ from PIL import Image
 from lenet.data import SHA256, cache_folder, load
 from lenet.network import CLASS_NAMES
 from runners.parity import checks
-from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone, workers_of
+from tests.helpers.processes import (
+    TOKEN,
+    finish,
+    read_until,
+    run_here,
+    run_script,
+    start_script,
+    wait_until_gone,
+    workers_of,
+)
 from tests.helpers.rays import wait_for
 
 SIZE = ("--limit-train", 1280, "--epochs", 2)
@@ -65,7 +74,9 @@ def test_the_folder_holds_what_it_promises(study: Path) -> None:
     assert {path.name for path in (study / "tables").iterdir()} == tables
     assert {path.suffix for path in (study / "plots").iterdir()} == {".png", ".svg", ".csv"}
     assert (study / "report.html").stat().st_size < 5_000_000
-    assert checks.read(study).failed == ()
+    audit = checks.read(study)
+    assert audit is not None
+    assert audit.failed == ()
     for run_id in run_ids:
         predictions = np.load(study / "predictions" / f"{run_id}.npy", allow_pickle=False)
         assert (predictions.dtype, predictions.shape) == (np.uint8, (10_000,))
@@ -111,7 +122,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch_and_no_framework_noise(study: Path)
 
 def test_the_same_command_again_does_nothing_and_leaves_the_tables(study: Path) -> None:
     before = (study / "tables" / "runs.csv").read_bytes()
-    done = run_script("compare", *SMALL, "--seeds", 2, "--out", study)
+    done = run_here("compare", *SMALL, "--seeds", 2, "--out", study)
     assert done.returncode == 0
     assert "  epoch " not in done.stdout
     assert "Parity audit" not in done.stdout
@@ -119,7 +130,7 @@ def test_the_same_command_again_does_nothing_and_leaves_the_tables(study: Path) 
 
 
 def test_another_plan_in_the_folder_is_refused_with_the_difference(study: Path) -> None:
-    done = run_script("compare", "--address", "local", "--limit-train", 1280, "--epochs", 3, "--out", study)
+    done = run_here("compare", "--address", "local", "--limit-train", 1280, "--epochs", 3, "--out", study)
     assert (done.returncode, done.stdout) == (2, "")
     assert "epochs was 2, now 3" in done.stderr
 
@@ -130,13 +141,14 @@ def test_report_rebuilds_everything_from_the_records_alone(study: Path, tmp_path
     for made in ("tables", "plots"):
         shutil.rmtree(copy / made)
     (copy / "report.html").unlink()
-    done = run_script("report", copy)
+    done = run_here("report", copy)
     assert done.returncode == 0, done.stderr
     for table in TABLES:
         assert (copy / "tables" / f"{table}.csv").read_bytes() == (study / "tables" / f"{table}.csv").read_bytes()
     assert (copy / "report.html").exists()
 
 
+@pytest.mark.thorough
 def test_a_truncated_record_is_named_skipped_and_done_anew(
     study: Path, small: tuple[object, ...], tmp_path: Path
 ) -> None:
@@ -144,8 +156,6 @@ def test_a_truncated_record_is_named_skipped_and_done_anew(
     shutil.copytree(study, copy)
     record = copy / "runs" / "torch-matched-seed1.json"
     record.write_bytes(record.read_bytes()[:200])
-    reported = run_script("report", copy)
-    assert str(record) in reported.stdout
     again = run_script("compare", *small, "--seeds", 2, "--out", copy)
     assert again.returncode == 0
     assert f"{record} is skipped" in again.stdout
@@ -153,24 +163,12 @@ def test_a_truncated_record_is_named_skipped_and_done_anew(
     pd.testing.assert_frame_equal(reproducible(copy), reproducible(study))
 
 
-def test_more_seeds_top_up(study: Path, small: tuple[object, ...], tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(study, copy)
-    done = run_script("compare", *small, "--seeds", 3, "--out", copy)
-    assert done.returncode == 0
-    assert "2 runs to do" in done.stdout
-    assert set(runs_of(copy)["seed"]) == {0, 1, 2}
-    pd.testing.assert_frame_equal(reproducible(copy).query("seed < 2"), reproducible(study))
-
-
-@pytest.mark.parametrize("inverted", [False, True])
-def test_predict_shows_both_frameworks_top_classes_of_a_picture(study: Path, tmp_path: Path, inverted: bool) -> None:
+def test_predict_shows_both_frameworks_top_classes_of_a_picture(study: Path, tmp_path: Path) -> None:
     data = load()
     trouser = data.test_images[int(np.flatnonzero(data.test_labels == CLASS_NAMES.index("Trouser"))[0])]
-    picture = Image.fromarray(255 - trouser if inverted else trouser).resize((280, 280)).convert("RGB")
-    path = tmp_path / f"trouser.{'jpg' if inverted else 'png'}"
-    picture.save(path)
-    done = run_script("predict", path, "--from", study)
+    picture = Image.fromarray(255 - trouser).resize((280, 280)).convert("RGB")
+    picture.save(tmp_path / "trouser.jpg")
+    done = run_script("predict", tmp_path / "trouser.jpg", "--from", study)
     assert (done.returncode, done.stderr) == (0, "")
     keras, torch = done.stdout.splitlines()
     assert keras.split()[:2] == ["Keras", "Trouser"]
@@ -178,52 +176,34 @@ def test_predict_shows_both_frameworks_top_classes_of_a_picture(study: Path, tmp
     assert keras.count("%") == torch.count("%") == 3
 
 
-def test_predict_refuses_what_is_no_picture(study: Path, tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_text("no picture")
-    done = run_script("predict", tmp_path / "x.png", "--from", study)
-    assert done.returncode == 2
-    assert "cannot be read as a PNG or JPEG image" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_run_killed_mid_epoch_is_done_anew(tmp_path: Path) -> None:
-    alone = ("torch", "--address", "local", "--limit-train", 12_800, "--epochs", 4, "--seeds", 1, "--out", tmp_path)
-    killed = start_script("compare", *alone)
-    said = read_until(killed, "torch-matched-seed0  epoch 1/4")
-    (victim,) = workers_of(killed, "torch-matched-seed0")
-    victim.kill()
-    said += finish(killed)
-    assert killed.returncode == 0, said
-    assert "torch-matched-seed0  its process died and it starts anew, attempt 2" in said
-    assert runs_of(tmp_path)[["status", "attempts", "epochs"]].to_numpy().tolist() == [["completed", 2, 4]]
-
-
-def test_an_interrupted_study_resumes_to_the_same_tables(study: Path, tmp_path: Path) -> None:
+def test_an_interrupted_study_goes_on_with_more_seeds_to_the_same_tables(
+    study: Path, small: tuple[object, ...], tmp_path: Path
+) -> None:
     audited(study, tmp_path)
-    arguments = (*SMALL, "--seeds", 2, "--out", tmp_path)
-    interrupted = start_script("compare", *arguments)
-    said = read_until(interrupted, "epoch 2/2")
-    wait_for(lambda: list((tmp_path / "runs").glob("*.json")) and workers_of(interrupted))
+    interrupted = start_script("compare", *SMALL, "--seeds", 1, "--out", tmp_path)
+    said = read_until(interrupted, "torch-matched-seed0  epoch 2/2")  # Keras takes longer
+    wait_for(lambda: list((tmp_path / "runs").glob("*.json")))
     trainees = workers_of(interrupted)
     interrupted.send_signal(signal.SIGINT)
     said += finish(interrupted)
     assert interrupted.returncode == 130
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
+    assert trainees
     assert wait_until_gone(trainees) == []
-    recorded = len(list((tmp_path / "runs").glob("*.json")))
-    assert 0 < recorded < 4
-    again = run_script("compare", *arguments)
+    assert [path.stem for path in (tmp_path / "runs").glob("*.json")] == ["torch-matched-seed0"]
+    again = run_script("compare", *small, "--seeds", 2, "--out", tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"{4 - recorded} run" in again.stdout
+    assert "3 runs to do" in again.stdout
     pd.testing.assert_frame_equal(reproducible(tmp_path), reproducible(study))
 
 
+@pytest.mark.thorough
 def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study: Path, tmp_path: Path) -> None:
     audited(study, tmp_path)
     driver = start_script("compare", *LONG, "--out", tmp_path)
     read_until(driver, "epoch 2/4")
-    second = run_script("compare", *LONG, "--out", tmp_path)
+    second = run_here("compare", *LONG, "--out", tmp_path)
     assert second.returncode == 2
     assert f"is in use by process {driver.pid} on {os.uname().nodename} since" in second.stderr
     wait_for(lambda: list((tmp_path / "runs").glob("*.json")) and workers_of(driver))
@@ -243,18 +223,19 @@ def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study
 
 
 @pytest.mark.thorough
-def test_a_run_that_keeps_dying_fails_the_others_finish_and_the_study_exits_1(tmp_path: Path) -> None:
+def test_a_run_that_keeps_dying_fails_one_that_dies_once_completes_and_the_study_exits_1(tmp_path: Path) -> None:
     one_at_a_time = ("--threads", 2, "--limit-train", 12_800, "--epochs", 4, "--seeds", 2)
     driver = start_script("compare", "torch", "--address", "local", *one_at_a_time, "--out", tmp_path)
-    for _ in range(3):
-        read_until(driver, "torch-matched-seed0  epoch 1/4")
-        (victim,) = workers_of(driver, "torch-matched-seed0")
+    said = ""
+    for run_id in ["torch-matched-seed0"] * 3 + ["torch-matched-seed1"]:
+        said += read_until(driver, f"{run_id}  epoch 1/4")
+        (victim,) = workers_of(driver, run_id)
         victim.kill()
-    finish(driver)
+    said += finish(driver)
     assert driver.returncode == 1
-    runs = runs_of(tmp_path)[["status", "attempts"]]
-    assert runs.loc["torch-matched-seed0"].tolist() == ["failed", 3]
-    assert runs.loc["torch-matched-seed1"].tolist() == ["completed", 1]
+    runs = runs_of(tmp_path)[["status", "attempts", "epochs"]]
+    assert runs.to_numpy().tolist() == [["failed", 3, 0], ["completed", 2, 4]]
+    assert "torch-matched-seed1  its process died and it starts anew, attempt 2" in said
     assert "died" in json.loads((tmp_path / "runs/torch-matched-seed0.json").read_text())["error"]
 
 
@@ -264,6 +245,7 @@ def test_the_token_of_the_cluster_is_in_no_output_and_no_file(study: Path) -> No
     assert not [path for path in kept if TOKEN["RAY_AUTH_TOKEN"].encode() in path.read_bytes()]
 
 
+@pytest.mark.thorough
 def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_path: Path) -> None:
     broken = tmp_path / "broken" / "torch"
     broken.mkdir(parents=True)
@@ -284,14 +266,7 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     assert again.returncode == 0, again.stdout
     assert "1 run to do" in again.stdout
     assert "[matched] Test accuracy" in again.stdout, "the audit was done again, and holds"
-    assert runs_of(out).loc["torch-matched-seed0", ["status", "attempts"]].tolist() == ["completed", 2]
-
-
-def test_gpus_that_are_not_there_are_refused_with_both_numbers(tmp_path: Path) -> None:
-    done = run_script("compare", *SMALL, "--device", "gpu", "--threads", 64, "--out", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "each run needs 64 CPU(s) and 1 GPU(s) on one node" in done.stderr
-    assert "0 GPU(s)" in done.stderr
+    assert runs_of(out).loc[["torch-matched-seed0"], ["status", "attempts"]].to_numpy().tolist() == [["completed", 2]]
 
 
 def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -301,12 +276,12 @@ def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path) -> None:
         shutil.copy(source / f"{name}.gz", tmp_path)
     victim = tmp_path / "t10k-images-idx3-ubyte.gz"
     victim.write_bytes(victim.read_bytes()[:-1000])
-    done = run_script("compare", *SMALL, "--data-dir", tmp_path, "--out", tmp_path / "out")
+    done = run_here("compare", *SMALL, "--data-dir", tmp_path, "--out", tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{victim} is truncated or not gzip" in done.stderr
 
 
-@pytest.mark.parametrize("contender", ["keras", "torch", "keras:mirrored:2"])
+@pytest.mark.parametrize("contender", [pytest.param("keras:mirrored:2", marks=pytest.mark.thorough), "torch"])
 def test_one_run_by_hand(contender: str, tmp_path: Path) -> None:
     done = run_script("train", contender, "--seed", 3, "--epochs", 1, "--limit-train", 640, "--out", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -314,41 +289,3 @@ def test_one_run_by_hand(contender: str, tmp_path: Path) -> None:
     assert f"{name}-matched-seed3  epoch 1/1" in done.stdout
     assert (tmp_path / "runs" / f"{name}-matched-seed3.json").exists()
     assert list((tmp_path / "checkpoints" / f"{name}-matched-seed3").iterdir())
-
-
-def test_two_replicas_are_audited_and_end_where_one_process_does(ray_here: str, tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    one = ("--address", ray_here, "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
-    done = run_script("compare", "torch", "torch:ddp:2", *one, "--out", folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    held = checks.read(folder)
-    assert {(row.a, row.b) for row in held.rows} == {("torch", "torch:ddp:2")}
-    assert held.failed == ()
-    alone, together = (runs_of(folder).loc[f"{name}-matched-seed0"] for name in ("torch", "torch-ddp-2"))
-    assert list(together[["init_sha256", "order_sha256"]]) == list(alone[["init_sha256", "order_sha256"]])
-    assert together[["train_loss", "test_loss"]].astype(float).tolist() == pytest.approx(
-        alone[["train_loss", "test_loss"]].astype(float).tolist(), rel=1e-5
-    )
-    record = json.loads((folder / "runs" / "torch-ddp-2-matched-seed0.json").read_text())
-    assert record["nodes"] == [record["node"]] * 2
-    assert record["environment"]["flags"]["process_group"] == "gloo"
-    assert np.load(folder / "predictions" / "torch-ddp-2-matched-seed0.npy").shape == (10_000,)
-
-
-def test_replicas_beyond_the_cluster_are_refused_with_both_numbers(tmp_path: Path) -> None:
-    refused = run_script(
-        "compare", "torch:ddp:999", "--address", "local", "--device", "cpu", "--out", tmp_path / "results"
-    )
-    assert refused.returncode == 2
-    assert (
-        f"999 times 1 CPU(s) each on one node, but the cluster's 1 node(s) have: {len(os.sched_getaffinity(0))} CPU"
-        in (refused.stderr)
-    )
-
-
-def test_one_run_by_hand_is_one_process(tmp_path: Path) -> None:
-    for contender in ("torch:ddp:2", "keras:multiworker:2"):
-        refused = run_script("train", contender, "--out", tmp_path / "results")
-        assert refused.returncode == 2
-        expected = f"{contender} has several processes, which Ray places; `scripts/compare.py {contender}"
-        assert expected in refused.stderr

@@ -25,6 +25,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
+@pytest.mark.thorough
 def test_runs_are_done_by_the_driver_s_own_code_in_the_folder_of_another_checkout(copy: Path, tmp_path: Path) -> None:
     run = ("torch", "--epochs", 1, "--limit-train", 256)
     by_hand = run_script("train", *run, "--out", tmp_path / "by hand")

@@ -63,9 +63,9 @@ raise SystemExit(3)
 def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
     script: str, delay: float, number: int, tmp_path: Path
 ) -> None:
-    arguments = {"report": [tmp_path], "seed_variance": [tmp_path], "train": ["torch"], "compare": ["torch"]}[script]
+    argument = {"report": tmp_path, "seed_variance": tmp_path}.get(script, "torch")
     started = subprocess.Popen(
-        command(script, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
+        command(script, argument), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
     )
     time.sleep(delay)
     for _ in range(3):
@@ -74,7 +74,9 @@ def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
     assert (said, started.returncode) == (SENTENCE, 130)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.thorough)], ids=lambda number: number.name
+)
 def test_an_audit_that_is_stopped_leaves_no_process_and_no_scratch_folder(number: int, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -1,15 +1,14 @@
 """Each framework has an environment of its own where GPUs are used, unless one is told otherwise."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from rich.console import Console
 
-from cluster import isolation, ready, session, study
+from cluster import isolation, nodes, ready, session, study
 from cluster.isolation import shared
 from cluster.parity import witnesses
 from cluster.place import Place
@@ -17,13 +16,6 @@ from runners.core.spec import RunSpec
 from runners.core.study import Plan
 from scripts.progress import screen
 from tests.helpers.stubs import NO_DATA
-
-
-@pytest.fixture(scope="module", autouse=True)
-def logical_gpu() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level=40)
-    yield
-    ray.shutdown()
 
 
 class Asked(Exception):
@@ -41,16 +33,20 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ready, "versions_on_nodes", ask)
     for module in (session, study):
         monkeypatch.setattr(module, "session", lambda address: nullcontext("here"))
+    for module in (nodes, study):
+        monkeypatch.setattr(module, "device_here", lambda: "gpu")
+    monkeypatch.setattr(ready, "preflight", lambda _need: None)
+    monkeypatch.setattr(ready, "wait_for_room", lambda *_: None)
 
 
 def run_compare(device: str, isolate: bool | None, out: Path) -> None:
-    plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))  # type: ignore[arg-type]
+    plan = Plan(contenders=("torch",), tracks=("native",), seeds=(0,))
     place = Place("auto", device, isolate)
     study.complete(out, plan, place, NO_DATA, study.Permissions(), screen(Console(quiet=True)))
 
 
 def run_audit(device: str, isolate: bool | None, _out: Path) -> None:
-    with witnesses(Place("auto", device, isolate), [RunSpec(contender="torch")], print):  # type: ignore[arg-type]
+    with witnesses(Place("auto", device, isolate), [RunSpec(contender="torch")], print):
         pass
 
 

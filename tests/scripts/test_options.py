@@ -1,6 +1,5 @@
 """Bad input: one clear sentence, exit 2, before anything starts."""
 
-import importlib
 import os
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from runners.core import store
 from runners.core.errors import BadInput, ClusterLost
 from scripts import options
 from scripts.start import INTERRUPTION
-from tests.helpers.processes import run_script
+from tests.helpers.processes import run_here, run_script
 from tests.runners.report.conftest import make_stub_study
 
 
@@ -136,6 +135,8 @@ BAD_TRAINING = [
     (("keras", "--device", "auto"), "unknown device 'auto': choose from cpu, gpu"),
 ]
 BAD_AUDITS = [
+    (("keras",), "keras alone is held against nothing: name two contenders or more"),
+    (("--threads", "64"), "each process needs 64 CPU(s)"),
     (("jax", "torch"), "unknown framework 'jax' in 'jax': choose from keras, torch"),
     (("torch:fast", "keras"), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
     (("--device", "tpu"), "unknown device 'tpu': choose from auto, cpu, gpu"),
@@ -164,35 +165,26 @@ ALL_BAD = [
 
 @pytest.mark.parametrize(("script", "arguments", "sentence"), ALL_BAD)
 def test_bad_input_exits_2_with_one_sentence(
-    script: str,
-    arguments: tuple[str, ...],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    script: str, arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
-    monkeypatch.setattr("sys.argv", [f"{script}.py", "--out", str(tmp_path / "out"), *arguments])
-    with pytest.raises(SystemExit) as left:
-        options.run_app(getattr(importlib.import_module(f"scripts.{script}"), script))
-    said = capsys.readouterr()
-    assert (left.value.code, said.out) == (2, "")
-    assert sentence in said.err
-    assert said.err.startswith("error: ")
-    assert said.err.count("\n") == 1
+    refused(sentence, script, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out" / "study.json").exists()
     assert not (tmp_path / "out" / "runs").exists()
 
 
+def refused(sentence: str, script: str, *arguments: object) -> None:
+    """Assert that the script exits with 2 and says nothing but an error, of one line, with the sentence in it."""
+    done = run_here(script, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("top", ["0", "11", "1.5"])
-def test_predict_shows_from_one_class_to_all(
-    top: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["predict.py", "x.png", "--top", top])
-    with pytest.raises(SystemExit) as left:
-        options.run_app(importlib.import_module("scripts.predict").predict)
-    assert left.value.code == 2
-    assert capsys.readouterr().err.startswith("error: Invalid value for '--top': Input should be ")
+def test_predict_shows_from_one_class_to_all(top: str) -> None:
+    refused("Invalid value for '--top': Input should be ", "predict", "x.png", "--top", top)
 
 
 def test_an_interruption_outside_the_command_s_own_care_is_one_sentence_too(
@@ -222,12 +214,10 @@ def test_a_home_folder_that_is_not_known_is_no_folder_named_by_a_tilde(monkeypat
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = run_script("compare", "--out", tmp_path / "file" / "out")
-    assert done.returncode == 2
-    assert "cannot be written" in done.stderr
+    refused("cannot be written", "compare", "--out", tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize("contender", ["keras", "torch"])
+@pytest.mark.parametrize("contender", [pytest.param("keras", marks=pytest.mark.thorough), "torch"])
 def test_a_run_by_hand_on_a_gpu_that_is_not_there_is_refused(contender: str, tmp_path: Path) -> None:
     done = run_script("train", contender, "--device", "gpu", "--out", tmp_path, CUDA_VISIBLE_DEVICES="")
     assert (done.returncode, done.stdout) == (2, "")
@@ -239,41 +229,49 @@ def test_a_run_by_hand_on_a_gpu_that_is_not_there_is_refused(contender: str, tmp
 
 def test_a_run_by_hand_leaves_a_study_s_records_alone(tmp_path: Path) -> None:
     (tmp_path / store.STUDY).write_text("{}")
-    done = run_script("train", "torch", "--out", tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"{tmp_path} holds a study, whose records a run by hand would replace; use another --out" in done.stderr
+    sentence = f"{tmp_path} holds a study, whose records a run by hand would replace; use another --out"
+    refused(sentence, "train", "torch", "--out", tmp_path)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("contender", ["torch:ddp:2", "keras:multiworker:2"])
+def test_one_run_by_hand_is_one_process(contender: str, tmp_path: Path) -> None:
+    sentence = f"{contender} has several processes, which Ray places; `scripts/compare.py {contender}"
+    refused(sentence, "train", contender, "--out", tmp_path)
 
 
 def test_what_writes_into_a_folder_that_another_process_holds_is_refused(tmp_path: Path) -> None:
     make_stub_study(tmp_path, seeds=range(2))
     (tmp_path / "of the run").mkdir()
     before = {path for path in tmp_path.rglob("*") if not path.name.startswith(".")}
+    in_use = f" is in use by process {os.getpid()} on "
     with store.lock(tmp_path), store.lock(tmp_path / "of the run"):
-        for script, arguments in {
-            "report": (tmp_path,),
-            "seed_variance": (tmp_path,),
-            "audit": ("--quick", "--out", tmp_path),
-            "train": ("torch", "--out", tmp_path / "of the run"),
-        }.items():
-            done = run_script(script, *arguments)
-            assert (done.returncode, done.stdout) == (2, ""), script
-            assert f" is in use by process {os.getpid()} on " in done.stderr
-            assert done.stderr.count("\n") == 1
+        refused(in_use, "report", tmp_path)
+        refused(in_use, "seed_variance", tmp_path)
+        refused(in_use, "audit", "--quick", "--out", tmp_path)
+        refused(in_use, "train", "torch", "--out", tmp_path / "of the run")
         assert {path for path in tmp_path.rglob("*") if not path.name.startswith(".")} == before
 
 
 @pytest.mark.parametrize("script", ["compare", "report", "train", "predict", "audit", "seed_variance"])
 def test_every_script_has_help(script: str) -> None:
-    done = run_script(script, "--help")
-    assert done.returncode == 0
+    done = run_here(script, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
     assert "Usage:" in done.stdout
-    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("script", ["report", "predict", "seed_variance"])
 def test_a_folder_without_a_study_is_refused(script: str, tmp_path: Path) -> None:
-    arguments = [tmp_path / "x.png", "--from", tmp_path] if script == "predict" else [tmp_path]
-    done = run_script(script, *arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
+    refused("", script, *([tmp_path / "x.png", "--from"] if script == "predict" else []), tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [(), ("results", "--run", "torch")])
+def test_seed_variance_takes_either_folders_or_what_to_run(arguments: tuple[str, ...]) -> None:
+    sentence = "name the folders of studies that are there, or with --run the contenders"
+    refused(sentence, "seed_variance", *arguments)
+
+
+def test_a_precision_for_several_studies_is_refused_before_any_is_done(tmp_path: Path) -> None:
+    asked = ("--run", "torch", "--until-half-width", 0.01)
+    refused("--until-half-width takes one folder, not --run", "seed_variance", *asked, "--out", tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,20 @@ from tests.runners.report.conftest import make_stub_study
 NOBODY = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")  # a user whom no machine lists
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_stub_study(tmp_path_factory.mktemp("study"))
+SAYS = """
+import sys
+from pathlib import Path
+from scripts import start
+start.begin()
+print("a first line\\n" + "\u00b1" * 10**6)
+Path(sys.argv[1]).write_text("done")
+start.leave(0)
+"""
 
 
-def in_shell(redirected: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    words = shlex.join(command("report", *arguments))
+def in_shell(redirected: str, *words: object, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {words} {redirected}"],
+        ["bash", "-c", f"set -o pipefail; {shlex.join(map(str, words))} {redirected}"],
         capture_output=True,
         text=True,
         check=False,
@@ -40,19 +46,19 @@ def in_shell(redirected: str, *arguments: object, **variables: str) -> subproces
         ("> /dev/full 2> /dev/full", ""),
     ],
 )
-def test_a_report_is_made_whatever_becomes_of_what_is_printed(folder: Path, redirected: str, stderr: str) -> None:
-    page = folder / "report.html"
-    page.unlink(missing_ok=True)
-    done = in_shell(redirected, folder)
+def test_what_is_done_is_done_whatever_becomes_of_what_is_printed(tmp_path: Path, redirected: str, stderr: str) -> None:
+    done = in_shell(redirected, sys.executable, "-c", SAYS, tmp_path / "file")
     assert done.returncode == 0, done.stderr
     assert done.stderr == (f"{stderr}\n" if stderr else "")
-    assert page.stat().st_size > 10_000
+    assert (tmp_path / "file").read_text() == "done"
 
 
-def test_characters_that_the_encoding_lacks_are_replaced(folder: Path) -> None:
-    done = in_shell("", folder, PYTHONIOENCODING="ascii")
+def test_a_report_is_made_and_characters_that_the_encoding_lacks_are_replaced(tmp_path: Path) -> None:
+    folder = make_stub_study(tmp_path)
+    done = in_shell("", *command("report", folder), PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "mean ? SD" in done.stdout
+    assert (folder / "report.html").stat().st_size > 10_000
 
 
 def test_a_tilde_after_an_equals_sign_is_the_home_folder(tmp_path: Path) -> None:
@@ -68,25 +74,20 @@ def test_a_tilde_after_an_equals_sign_is_the_home_folder(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that the machine does not list")
-def test_a_user_without_a_home_and_a_name_can_report(folder: Path, tmp_path: Path) -> None:
+def test_a_user_without_a_home_and_a_name_can_report(tmp_path: Path) -> None:
+    def as_nobody(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*NOBODY, *words], capture_output=True, text=True, check=False, timeout=120, env=variables
+        )
+
     variables = {name: value for name, value in environment().items() if name != "HOME"}
-    done = subprocess.run(
-        [*NOBODY, *command("train", "torch", "--epochs", 1, "--out=~/x")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=variables,
-    )
+    done = as_nobody(*command("train", "torch", "--epochs", 1, "--out=~/x"))
     assert done.returncode == 2
     assert done.stderr == (
         "error: '--out=~/x' names a home folder, and none is known here; set HOME, or write the path in full\n"
     )
-    shared = tmp_path / "shared"
-    subprocess.run(["cp", "-r", str(folder), str(shared)], check=True)
-    for path in [tmp_path, *tmp_path.parents[:3], shared, *shared.rglob("*")]:
+    shared = make_stub_study(tmp_path / "shared", contenders=("torch",), seeds=[0])
+    for path in [*tmp_path.parents[:3], tmp_path, shared, *shared.rglob("*")]:
         path.chmod(0o777)
-    done = subprocess.run(
-        [*NOBODY, *command("report", shared)], capture_output=True, text=True, check=False, timeout=120, env=variables
-    )
+    done = as_nobody(*command("report", shared))
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,6 +1,7 @@
 import re
 import time
 from io import StringIO
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -48,7 +49,7 @@ def in_a_pipe(specs, at_once=1, width=40):
 
 
 def printed(progress):
-    return progress.console.file.getvalue()
+    return cast(StringIO, progress.console.file).getvalue()
 
 
 def lines(progress):
@@ -59,7 +60,7 @@ def table_of(progress):
     """The table that a terminal would show now, as its rows of cells."""
     console = Console(file=StringIO(), width=200)
     console.print(progress._table())
-    rows = [line for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    rows = [line for line in cast(StringIO, console.file).getvalue().splitlines() if line.startswith("│")]
     return [[cell.strip() for cell in row.split("│")[1:-1]] for row in rows]
 
 
@@ -173,7 +174,7 @@ def test_an_interrupted_terminal_gets_its_cursor_back():
     console = Console(file=StringIO(), force_terminal=True)
     with pytest.raises(KeyboardInterrupt), Progress(console, specs_of(1)):
         raise KeyboardInterrupt
-    assert "\x1b[?25h" in console.file.getvalue()
+    assert "\x1b[?25h" in cast(StringIO, console.file).getvalue()
 
 
 def test_the_table_has_a_row_a_run_in_the_order_of_the_runs():

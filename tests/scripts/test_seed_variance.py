@@ -10,7 +10,9 @@ from PIL import Image
 from scipy import stats
 
 from runners.core import store
-from tests.helpers.processes import run_script
+from tests.helpers.processes import run_here, run_script
+
+pytestmark = pytest.mark.thorough
 
 TINY = ("--limit-train", 640, "--epochs", 1)
 
@@ -57,7 +59,7 @@ def test_where_nothing_varied_all_runs_draw_the_same(studies: tuple[Path, Path])
 
 
 def test_the_control_and_what_was_held_fixed_are_told_on_the_screen(studies: tuple[Path, Path]) -> None:
-    over_seeds, of_nothing = (run_script("report", folder).stdout for folder in studies)
+    over_seeds, of_nothing = (run_here("report", folder).stdout for folder in studies)
     opening = (
         "[A/A control] torch and torch#2 are the same framework (matched): whatever differs between them is chance"
     )
@@ -80,7 +82,7 @@ def test_predict_takes_the_better_copy(studies: tuple[Path, Path], tmp_path: Pat
 
 def test_folders_are_put_side_by_side_and_written_into_the_first(studies: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = shutil.copytree(studies[1], tmp_path / "a"), studies[0]
-    done = run_script("seed_variance", first, second)
+    done = run_here("seed_variance", first, second)
     assert (done.returncode, done.stderr) == (0, "")
     for words in ("weights and order", "nothing (what remains", "torch#2, matched", "exactly 0"):
         assert words in done.stdout
@@ -98,16 +100,15 @@ def test_folders_are_put_side_by_side_and_written_into_the_first(studies: tuple[
         of_accuracy.query("vary == 'nothing'")[["half_width", "distribution_variance", "distribution_sd"]] == 0
     ).all(axis=None)
     drawn = pd.read_csv(first / "plots" / "variance.csv")
-    assert list(drawn["sd"]) == pytest.approx(
-        [row.sd * (100 if "acc" in row.metric else 1) for row in table.itertuples()]
-    )
+    in_percent = table["metric"].str.contains("acc")
+    assert drawn["sd"].tolist() == pytest.approx((table["sd"] * np.where(in_percent, 100, 1)).tolist())
     for name in ("variance", "variance_half_width"):
         assert f"{first / 'plots' / name}.png" in done.stdout.splitlines()
         assert (first / "plots" / f"{name}.svg").exists()
 
 
 def test_copies_that_draw_the_same_have_no_wrong_winner(studies: tuple[Path, Path], tmp_path: Path) -> None:
-    done = run_script("seed_variance", *studies, "--out", tmp_path)
+    done = run_here("seed_variance", *studies, "--out", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "wrong winner" not in done.stdout
     rows = pd.read_csv(tmp_path / "tables" / "wrong_winner.csv")
@@ -120,13 +121,13 @@ def test_copies_that_draw_the_same_have_no_wrong_winner(studies: tuple[Path, Pat
 def test_a_folder_without_labels_takes_them_from_the_data(studies: tuple[Path, Path], tmp_path: Path) -> None:
     without = shutil.copytree(studies[0], tmp_path / "without")
     (without / "predictions" / "labels.npy").unlink()
-    done = run_script("seed_variance", without)
+    done = run_here("seed_variance", without)
     assert (done.returncode, done.stderr) == (0, "")
     assert "which images are tested is worth" in done.stdout
-    tables = [pd.read_csv(folder / "tables" / "variance.csv") for folder in (studies[0], without)]
-    pd.testing.assert_frame_equal(*tables)
+    one, other = (pd.read_csv(folder / "tables" / "variance.csv") for folder in (studies[0], without))
+    pd.testing.assert_frame_equal(one, other)
     (tmp_path / "empty").mkdir()
-    lost = run_script("seed_variance", without, "--data-dir", tmp_path / "empty")
+    lost = run_here("seed_variance", without, "--data-dir", tmp_path / "empty")
     assert (lost.returncode, lost.stderr) == (0, "")
     assert "note: without labels, none can be told from the choice of test images" in lost.stdout
     assert pd.read_csv(without / "tables" / "variance.csv")["images"].isna().all()
@@ -134,7 +135,7 @@ def test_a_folder_without_labels_takes_them_from_the_data(studies: tuple[Path, P
 
 def test_the_table_goes_where_it_is_told(studies: tuple[Path, Path], tmp_path: Path) -> None:
     before = (studies[0] / "tables" / "variance.csv").read_bytes()
-    done = run_script("seed_variance", *studies, "--out", tmp_path / "there")
+    done = run_here("seed_variance", *studies, "--out", tmp_path / "there")
     assert (done.returncode, done.stderr) == (0, "")
     tables = {f"{name}.{ending}" for name in ("variance", "wrong_winner") for ending in ("csv", "parquet")}
     assert {path.name for path in (tmp_path / "there" / "tables").iterdir()} == tables
@@ -145,7 +146,7 @@ def test_folders_that_do_not_go_together_are_refused(studies: tuple[Path, Path],
     other = shutil.copytree(studies[1], tmp_path / "other")
     study = store.existing_study(other)
     store.write_study(other, study.model_copy(update={"plan": study.plan.model_copy(update={"epochs": 2})}))
-    done = run_script("seed_variance", studies[0], other)
+    done = run_here("seed_variance", studies[0], other)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"epochs is 1 in {studies[0]} and 2 in {other}" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -167,20 +168,6 @@ def test_a_study_of_every_source_is_made_and_told_of(made: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("arguments", [(), ("results", "--run", "torch")])
-def test_either_folders_are_named_or_what_to_run(arguments: tuple[str, ...]) -> None:
-    done = run_script("seed_variance", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "name the folders of studies that are there, or with --run the contenders" in done.stderr
-
-
-def test_a_precision_for_several_studies_is_refused_before_any_is_done(tmp_path: Path) -> None:
-    done = run_script("seed_variance", "--run", "torch", "--until-half-width", 0.01, "--out", tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--until-half-width takes one folder, not --run" in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: str, tmp_path: Path) -> None:
     tiny = (*TINY, "--seeds", 5, "--address", ray_here)
     assert run_script("compare", "torch", *tiny, "--out", tmp_path).returncode == 0
@@ -197,9 +184,9 @@ def test_a_pilot_is_topped_up_once_to_the_precision_that_is_asked_for(ray_here: 
     assert (row["n"], row["runs_for_wanted"], row["wanted_half_width"]) == (7, 7, pytest.approx(wanted))
     assert row["half_width"] == pytest.approx(stats.t.ppf(0.975, 4) * accuracies.std() / np.sqrt(7))
     assert "asked for" in set(pd.read_csv(tmp_path / "plots" / "variance_half_width.csv")["what"])
-    again = run_script("seed_variance", *arguments)
+    again = run_here("seed_variance", *arguments)
     assert (again.returncode, again.stderr) == (0, "")
     assert "to do" not in again.stdout
-    other = run_script("seed_variance", tmp_path, "--until-half-width", wanted / 2, "--address", ray_here)
+    other = run_here("seed_variance", tmp_path, "--until-half-width", wanted / 2, "--address", ray_here)
     assert other.returncode == 2
     assert "would be peeking" in other.stderr

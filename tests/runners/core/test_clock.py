@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,8 @@ def test_a_lap_is_all_the_time_since_the_last(time):
 
 def test_laps_of_the_same_stage_add_up(time):
     stopwatch = Stopwatch()
-    for stage, seconds in [("train", 5), ("eval", 1), ("train", 6), ("eval", 2)]:
+    laps: list[tuple[Any, int]] = [("train", 5), ("eval", 1), ("train", 6), ("eval", 2)]
+    for stage, seconds in laps:
         time.pass_seconds(seconds)
         assert stopwatch.lap(stage) == seconds
     assert stopwatch.clock().train_seconds == 11
@@ -108,7 +110,8 @@ def test_waiting_for_the_device_counts_to_the_stage_that_kept_it_busy(time):
 
 def test_processor_time_is_counted_in_training_only(time):
     stopwatch = Stopwatch()
-    for stage, cpu in [("data", 1), ("compile", 2), ("train", 10), ("eval", 4), ("train", 20)]:
+    laps: list[tuple[Any, int]] = [("data", 1), ("compile", 2), ("train", 10), ("eval", 4), ("train", 20)]
+    for stage, cpu in laps:
         time.pass_seconds(5, cpu)
         stopwatch.lap(stage)
     assert stopwatch.clock().train_cpu_seconds == 30

@@ -109,4 +109,6 @@ def test_a_divergence_without_a_step_is_refused():
 def test_a_check_that_cannot_be_told_is_kept_as_one_that_fails(tmp_path):
     rows = json.loads(planted(an_audit().model_dump_json(), "rows.0.measured", "NaN"))
     (tmp_path / "audit.json").write_text(json.dumps(rows))
-    assert [row.check for row in checks.read(tmp_path).failed] == ["loss"]
+    audit = checks.read(tmp_path)
+    assert audit is not None
+    assert [row.check for row in audit.failed] == ["loss"]

@@ -139,7 +139,7 @@ def test_the_quotas_of_all_cgroups_around_a_process_count(tmp_path, cgroup, file
 
 
 def test_a_quota_takes_whole_cores_but_always_one(monkeypatch):
-    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     for quota, cores in ((2.5, 2), (0.5, 1), (64, 8)):
         monkeypatch.setattr(environment, "_cgroup_quotas", lambda quota=quota: [quota])
         assert environment.cores() == cores

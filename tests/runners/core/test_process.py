@@ -66,9 +66,9 @@ def test_a_user_s_settings_of_frameworks_change_no_result(framework: str, tmp_pa
 
 def test_devices_and_networks_stay_and_what_a_run_pins_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"NCCL_SOCKET_IFNAME": "eth0", "NCCL_ALGO": "Tree", "TF_CONFIG": "{}", "XLA_FLAGS": "x", "PATH": "/bin"}
-    monkeypatch.setattr(process.os, "environ", dict(given))
+    monkeypatch.setattr(os, "environ", dict(given))
     process.set_environment({"KERAS_BACKEND": "tensorflow"}, kept=("TF_CONFIG",))
-    assert process.os.environ == {
+    assert os.environ == {
         "NCCL_SOCKET_IFNAME": "eth0",
         "TF_CONFIG": "{}",
         "PATH": "/bin",
@@ -78,7 +78,7 @@ def test_devices_and_networks_stay_and_what_a_run_pins_is_set(monkeypatch: pytes
 
 
 def test_what_is_started_inherits_none_of_them_and_they_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process.os, "environ", {"XLA_FLAGS": "x", "PATH": "/bin"})
+    monkeypatch.setattr(os, "environ", {"XLA_FLAGS": "x", "PATH": "/bin"})
     with process.without_own_settings():
-        assert process.os.environ == {"PATH": "/bin"}
-    assert process.os.environ == {"XLA_FLAGS": "x", "PATH": "/bin"}
+        assert os.environ == {"PATH": "/bin"}
+    assert os.environ == {"XLA_FLAGS": "x", "PATH": "/bin"}

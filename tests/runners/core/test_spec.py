@@ -1,4 +1,5 @@
 import re
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
@@ -229,7 +230,7 @@ def test_the_smallest_and_largest_seed_are_taken(seed):
 
 def test_a_contender_is_needed():
     with pytest.raises(ValidationError, match="contender"):
-        RunSpec()
+        RunSpec.model_validate({})
 
 
 def test_the_defaults_are_the_article_s_recipe():
@@ -241,9 +242,9 @@ def test_the_defaults_are_the_article_s_recipe():
 
 
 def test_the_choices_shown_are_the_choices_taken():
-    assert Track.__args__ == TRACKS
+    assert get_args(Track) == TRACKS
     assert VARIES == ("all", "init", "order", "nothing")
-    assert tuple(device for device in DEVICES if device != "auto") == Device.__args__
+    assert tuple(device for device in DEVICES if device != "auto") == get_args(Device)
 
 
 # Specs as records
@@ -284,7 +285,7 @@ def test_a_run_id_says_which_copy():
 
 
 def test_a_spec_cannot_be_changed():
-    spec = RunSpec(contender="keras")
+    spec: Any = RunSpec(contender="keras")
     with pytest.raises(ValidationError, match="frozen"):
         spec.epochs = 1
     with pytest.raises(ValidationError, match="frozen"):

@@ -454,6 +454,7 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_folder_and_since_when
     told = re.fullmatch(
         r"(.+) is in use by process (\d+) on (.+) since (\S+); wait for it, or use another --out", str(refusal.value)
     )
+    assert told
     assert told[1] == str(tmp_path)
     assert int(told[2]) == holder.pid
     assert told[3] == socket.gethostname()
@@ -466,6 +467,7 @@ def test_the_lock_of_a_killed_driver_is_taken_over_and_that_is_said(tmp_path, ho
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with store.lock(tmp_path) as died:
+        assert died
         assert died.startswith(f"process {holder.pid} on {socket.gethostname()} since ")
         with pytest.raises(BadInput, match=f"in use by process {os.getpid()} on"), store.lock(tmp_path):
             pytest.fail("two drivers hold the folder")

@@ -6,12 +6,13 @@ import resource
 import warnings
 import zipfile
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
 from runners.core.errors import BadInput
 from runners.core.weights_file import LARGEST, refused_in_a_sentence
+from tests.helpers.trap import Trap
 
 ONE_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
 HTML = b"<!doctype html><title>404</title>" * 99
@@ -59,9 +60,12 @@ def set_to_nan(biases):
     biases[1] = float("nan")
 
 
-def reshaped(group):
-    del group["0"]
-    group["0"] = np.zeros((3, 3), np.float32)
+def replaced(kernel):
+    def change(group):
+        del group["0"]
+        group["0"] = kernel
+
+    return change
 
 
 def deflated(path):
@@ -86,6 +90,11 @@ def with_gzip(group):
     group.create_dataset("0", data=kernel, compression="gzip")
 
 
+NOTHING = {
+    "missing": (lambda path: None, PLAIN),
+    "a folder": (lambda path: path.mkdir(), PLAIN),
+    "empty": (lambda path: path.write_bytes(b""), PLAIN),
+}
 POSING = {
     "torch": {
         "HTML": (lambda path: path.write_bytes(HTML), PLAIN),
@@ -97,15 +106,29 @@ POSING = {
         "compressed": (deflated, "it is compressed, and may not be"),
         "a bomb": (bomb, "it is compressed, and may not be"),
         "NaN": (torch_file(lambda state: set_to_nan(state["logits.bias"])), "some of them are not finite numbers"),
+        "the start of a zip": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)), PLAIN),
+        "the start of a pickle": (lambda path: path.write_bytes(b"\x80\x02}q\x00("), PLAIN),
+        "a pickle that ends too early": (lambda path: path.write_bytes(b"\x80\x02."), PLAIN),
+        "numbers for names": (torch_file(lambda state: (state.clear(), state.update({1: 2}))), PLAIN),
+        "HDF5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)), PLAIN),
+        **NOTHING,
     },
     "keras": {
         "HTML": (lambda path: path.write_bytes(HTML), PLAIN),
         "a .keras file": (lambda path: path.write_bytes(zipped(config=b'{"class_name": "Lambda"}')), PLAIN),
-        "another shape": (keras_file(reshaped), PLAIN),
+        "another shape": (keras_file(replaced(np.zeros((3, 3), np.float32))), PLAIN),
         "fewer layers": (keras_file(lambda group: group.file.pop("layers/conv2d")), PLAIN),
         "a bomb": (keras_file(hdf5_bomb), "its numbers are compressed or elsewhere, and may not be"),
         "compressed": (keras_file(with_gzip), "its numbers are compressed or elsewhere, and may not be"),
         "NaN": (keras_file(lambda group: set_to_nan(group["1"])), "some of them are not finite numbers"),
+        "text for weights": (keras_file(replaced(np.full((120, 84), b"abc"))), PLAIN),
+        "a link to another file": (
+            keras_file(replaced(h5py.ExternalLink("elsewhere.h5", "/secret"))),
+            "it holds links",
+        ),
+        "the start of HDF5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)), PLAIN),
+        "a pickle": (lambda path: path.write_bytes(pickle.dumps({"conv1": 1})), PLAIN),
+        **NOTHING,
     },
 }
 CASES = [
@@ -128,6 +151,52 @@ def test_what_poses_as_weights_is_refused_in_our_words_alone(request, tmp_path, 
     assert str(refusal.value) == f"{tmp_path / name} does not hold this network's {label} weights: {why}"
     assert (warned, *capfd.readouterr()) == ([], "", "")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < LARGEST_GROWTH_KIB
+
+
+def assert_refused(inspector, path):
+    with pytest.raises(BadInput, match="does not hold this network's") as refusal:
+        inspector.predict(path, ONE_IMAGE)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_pickle_posing_as_pytorch_weights_is_refused_and_not_executed(torch_inspector, tmp_path, protocol):
+    path = tmp_path / "best_model.pt"
+    path.write_bytes(pickle.dumps({"conv1.weight": Trap(tmp_path / "sprung")}, protocol))
+    assert_refused(torch_inspector, path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_pickle_inside_a_pytorch_file_is_refused_and_not_executed(torch_inspector, tmp_path):
+    import torch
+
+    path = tmp_path / "best_model.pt"
+    torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, path)
+    assert_refused(torch_inspector, path)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_layer_with_code_of_its_own_is_refused_and_not_executed(keras_inspector, tmp_path, ending):
+    import keras
+
+    trap = tmp_path / "sprung"
+    # Keras keeps the code of a lambda, and no names from around it.
+    spring = keras.layers.Lambda(eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]"))
+    posing = keras.Sequential([keras.Input((28, 28, 1)), spring, keras.layers.Flatten(), keras.layers.Dense(10)])
+    posing.save(tmp_path / f"x.{ending}")
+    trap.unlink()  # building it has called it
+    assert_refused(keras_inspector, (tmp_path / f"x.{ending}").rename(tmp_path / "best_model.weights.h5"))
+    assert not trap.exists()
+    keras.saving.load_model((tmp_path / "best_model.weights.h5").rename(tmp_path / f"x.{ending}"), safe_mode=False)
+    assert trap.exists(), "whoever loads it as a model runs its code"
+
+
+def test_the_trap_does_spring_when_unpickled(tmp_path):
+    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize("framework", FILES)

@@ -13,7 +13,8 @@ MODEL = SimpleNamespace(jit_compile=True)
 @pytest.fixture
 def grown(keras_runner, monkeypatch):
     """The GPUs whose memory is to grow, by what it was set to."""
-    config, set_to = keras_runner.tf.config, {}
+    config = keras_runner.tf.config
+    set_to: dict[str, bool] = {}
     monkeypatch.setattr(config, "list_physical_devices", lambda kind: GPUS if kind == "GPU" else [])
     monkeypatch.setattr(config, "get_visible_devices", lambda kind: GPUS if kind == "GPU" else [])
     monkeypatch.setattr(config.experimental, "set_memory_growth", set_to.__setitem__)

@@ -1,5 +1,7 @@
 """Noting Keras's orders shows what it feeds, and changes nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,7 @@ def test_what_is_noted_is_a_permutation_an_epoch_and_training_is_the_same_to_the
 
     monkeypatch.setattr(module, "orders_sha256", list)  # the orders themselves
     plain = fit(3)
+    orders: Any
     with noted_orders() as orders:
         noted = fit(3)
     assert noted == plain

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from lenet.network import parameter_shapes
+from runners.core.record import Flag
 from runners.core.runner import Choices
 from runners.core.spec import RunSpec
 from runners.parity.defaults import defaults
 
 
 def facts(inspector, framework, data):
-    spec, before = RunSpec(contender=framework, limit_train=224), {"intra_op_threads": 7, "tf32": True}
+    spec = RunSpec(contender=framework, limit_train=224)
+    before: dict[str, Flag] = {"intra_op_threads": 7, "tf32": True}
     return defaults(inspector, spec, data.first(224), before)
 
 

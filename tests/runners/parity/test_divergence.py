@@ -107,6 +107,7 @@ def test_it_survives_json_and_a_damaged_file_is_refused_by_name(tmp_path):
         parting.read(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_framework_followed_for_real_starts_from_the_drawn_weights_and_stays_with_itself(fashion_mnist):
     if environment.cores() < 2:
         pytest.skip("needs two cores, for two threads")

@@ -6,8 +6,9 @@ import pytest
 
 from tests.storm import storm
 
+pytestmark = pytest.mark.thorough
 
-@pytest.mark.thorough
+
 def test_no_recorded_run_is_lost_whatever_process_of_a_study_is_killed(tmp_path: Path) -> None:
     tally = storm(20, 0, tmp_path)
     assert sum(tally.values()) == 20
