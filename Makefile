@@ -6,10 +6,10 @@ RUN := .venv/bin/python
 compare: $(READY)  ## the whole experiment; ARGS="--seeds 10" and the like go to scripts/compare.py
 	@$(RUN) scripts/compare.py $(ARGS)
 
-test: $(READY)  ## all tests but the long ones, in two processes
+test: $(READY)  ## in minutes: all tests but the long ones, in two processes
 	@$(RUN) -m pytest -n 2 --no-loadscope-reorder -m "not thorough" $(ARGS)
 
-test-thorough: $(READY)  ## the long ones: deaths of all kinds
+test-thorough: $(READY)  ## the long ones: every planted fault, lost nodes and heads, three replicas, a lab of hosts
 	@$(RUN) -m pytest -n 2 --no-loadscope-reorder -m thorough $(ARGS)
 
 lint: $(READY)  ## style, format, types

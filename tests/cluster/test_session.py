@@ -5,11 +5,10 @@ import os
 import platform
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,23 +19,19 @@ from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
 from ray._common.usage.usage_lib import get_cluster_metadata
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, and not in its stub
 from ray.cluster_utils import Cluster
-from ray.exceptions import RayError
 
 from cluster.nodes import Node, device_here, no_room_since, nodes, preflight, slots, wait_for_room
 from cluster.resources import Need
-from cluster.session import ENDED, _read_authentication, _what_failed, session
+from cluster.session import ENDED, _read_authentication, session
 from lenet.data import cache_folder
 from runners.core import environment
 from runners.core.errors import BadInput, ClusterLost
-from runners.core.scratch import LAST_WORDS
-from tests.helpers.processes import TOKEN, finish, read_until, run_script, start_script, wait_until_gone
+from tests.helpers.processes import run_script, wait_until_gone
 from tests.helpers.rays import address_left_in, kill_tree, ray_head, wait_for
 
 OPEN = {"RAY_AUTH_MODE": "disabled"}
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
-GOES_ON = "what is recorded stays, and the same command goes on from there,"
 REFUSED_WITHIN_SECONDS = 60  # a script loads in 2 to 4 seconds on a quiet machine
-ELSEWHERE = "with --address local or once the cluster is back"
 
 
 @pytest.fixture(autouse=True)
@@ -151,47 +146,6 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
         assert error.startswith("error: each run needs 64 CPU(s)")
 
 
-WATCHING = """
-import pathlib, sys, threading
-from cluster import session
-session.HEAD_POLL_SECONDS = 0.1
-left = threading.Event()
-watched = sys.argv[1], [], left, pathlib.Path(sys.argv[2])
-watch = threading.Thread(target=session._watch, args=watched, daemon=True)
-watch.start()
-print("watching", flush=True)
-if sys.stdin.readline():
-    left.set()
-    watch.join()
-    print("left")
-"""
-
-
-@pytest.mark.parametrize("leaves", [False, pytest.param(True, marks=pytest.mark.thorough)])
-def test_a_driver_whose_head_answers_no_more_is_ended_unless_it_has_left(leaves: bool, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        head = f"127.0.0.1:{listening.getsockname()[1]}"
-        last_words = tmp_path / LAST_WORDS
-        driver = subprocess.Popen(
-            [sys.executable, "-c", WATCHING, head, str(last_words)],
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert driver.stdout is not None
-        assert driver.stdin is not None
-        assert driver.stdout.readline() == "watching\n"
-        if leaves:
-            driver.stdin.write("go\n")
-            driver.stdin.flush()
-            assert driver.stdout.readline() == "left\n"
-    assert driver.wait(60) == (0 if leaves else 1)
-    assert driver.communicate() == ("", "")
-    assert last_words.exists() is not leaves
-    assert leaves or last_words.read_text() == f"error: the Ray cluster at {head} is gone; {GOES_ON} {ELSEWHERE}\n"
-
-
 def test_what_no_living_node_can_hold_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.nodes.nodes", lambda: [Node(cpus=2, gpus=0)])
     gpu, cpu = Need(cpus=1, gpus=1), Need(cpus=2, gpus=0)
@@ -222,58 +176,6 @@ def test_a_cluster_of_another_ray_is_refused_with_both_versions(head: str, monke
     assert f"Ray: {ray.__version__} Python: {platform.python_version()} This process" in str(refusal.value)
     assert "Ray: 1.2.3 Python: 3.4.5" in str(refusal.value)
     assert "\n" not in str(refusal.value)
-
-
-ONE_AT_A_TIME = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
-
-
-def kill_raylet(process: psutil.Process) -> None:
-    (raylet,) = [child for child in process.children(recursive=True) if child.name() == "raylet"]
-    raylet.kill()
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("kill", [kill_tree, kill_raylet])
-def test_a_study_whose_head_dies_ends_with_a_sentence_and_goes_on_elsewhere(
-    kill: Callable[[psutil.Process], None], tmp_path: Path
-) -> None:
-    with ray_head(*ITS_OWN, OPEN) as (address, process):
-        study = (*ONE_AT_A_TIME, "--out", tmp_path)
-        driver = start_script("compare", *study, "--address", address, RAY_AUTH_MODE="disabled")
-        read_until(driver, "seed1  epoch 1/5")  # seed 0 is recorded
-        kill(process)
-        said = finish(driver)
-    assert driver.returncode == 1
-    (error,) = [line for line in said.splitlines() if "epoch" not in line]
-    assert error.startswith("error: the Ray cluster at ")
-    assert error.endswith(f"is gone; {GOES_ON} {ELSEWHERE}")
-    if kill is kill_raylet:  # what is recorded is the same
-        return
-    again = run_script("compare", *study, "--address", "local")
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "1 run to do" in again.stdout
-
-
-@pytest.mark.thorough
-def test_a_study_whose_head_comes_back_ends_with_a_sentence_and_goes_on_there(tmp_path: Path) -> None:
-    with ray_head(*ITS_OWN, TOKEN, hidden=True) as (address, process):
-        study = (*ONE_AT_A_TIME, "--out", tmp_path, "--address", address)
-        driver = start_script("compare", *study)
-        read_until(driver, "seed1  epoch 1/5")
-        kill_tree(process)
-        with ray_head(*ITS_OWN, TOKEN, hidden=True, port=int(address.split(":")[1])):
-            said = finish(driver)
-            assert driver.returncode == 1
-            assert "Traceback" not in said
-            (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
-            assert GOES_ON.rstrip(",") in error
-            again = run_script("compare", *study)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "1 run to do" in again.stdout
-
-
-def test_a_head_that_was_started_anew_is_another_cluster() -> None:
-    assert "started anew" in _what_failed(RayError("RPC error: WrongClusterID. Cluster ID mismatch"))
 
 
 @pytest.mark.parametrize(
@@ -420,16 +322,3 @@ def test_a_ray_that_cannot_start_here_is_one_sentence(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ray, "init", fails)
     with pytest.raises(BadInput, match=r"^no Ray could be started on this machine: AF_UNIX path length .* bytes; mend"):
         session("local").__enter__()
-
-
-@pytest.mark.thorough
-def test_a_study_whose_own_raylet_is_killed_ends_at_once_with_a_sentence(tmp_path: Path) -> None:
-    driver = start_script("compare", *ONE_AT_A_TIME, "--out", tmp_path, "--address", "local")
-    read_until(driver, "seed0  epoch 1/5")
-    kill_raylet(psutil.Process(driver.pid))
-    said = finish(driver)
-    assert driver.returncode == 1
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, said
-    assert GOES_ON.rstrip(",") in errors[0]
-    assert "Traceback" not in said

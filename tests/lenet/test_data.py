@@ -137,40 +137,30 @@ def test_other_data_has_another_sha256(tmp_path, files):
     assert one.sha256 != other.sha256
 
 
-@pytest.mark.parametrize("name", SHA256)
-def test_a_truncated_gz_is_refused_by_name(tmp_path, files, name):
-    path = write(tmp_path, files) / f"{name}.gz"
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataError, match=re.escape(f"{path} is truncated")):
-        read_folder(tmp_path, hashes(files))
+def put(content):
+    return lambda path: path.write_bytes(content)
 
 
-def test_a_gz_damaged_in_the_middle_is_refused(tmp_path, files):
-    path = write(tmp_path, files) / f"{TRAIN_IMAGES}.gz"
-    path.write_bytes(damaged(path.read_bytes()))
-    with pytest.raises(DataError, match=re.escape(str(path))):
-        read_folder(tmp_path, hashes(files))
-
-
-def test_an_empty_file_is_refused(tmp_path, files):
-    path = write(tmp_path, files) / f"{TEST_LABELS}.gz"
-    path.write_bytes(b"")
-    with pytest.raises(DataError, match=re.escape(str(path))):
-        read_folder(tmp_path, hashes(files))
-
-
-def test_a_file_that_is_not_gzip_is_refused(tmp_path, files):
-    path = write(tmp_path, files) / f"{TRAIN_LABELS}.gz"
-    path.write_bytes(b"<html>404 Not Found</html>")
-    with pytest.raises(DataError, match=rf"{re.escape(str(path))} is .*not gzip"):
-        read_folder(tmp_path, hashes(files))
-
-
-def test_a_folder_posing_as_a_file_is_refused(tmp_path, files):
-    path = write(tmp_path, files) / f"{TRAIN_LABELS}.gz"
+def put_a_folder(path):
     path.unlink()
     path.mkdir()
-    with pytest.raises(DataError, match=f"{re.escape(str(path))} cannot be read"):
+
+
+DAMAGED = {
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-10]), " is truncated"),
+    "damaged in the middle": (lambda path: path.write_bytes(damaged(path.read_bytes())), ""),
+    "empty": (put(b""), ""),
+    "not gzip": (put(b"<html>404 Not Found</html>"), " is .*not gzip"),
+    "a folder": (put_a_folder, " cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", SHA256)
+@pytest.mark.parametrize(("damage", "reason"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_refused_by_name(tmp_path, files, name, damage, reason):
+    path = write(tmp_path, files) / f"{name}.gz"
+    damage(path)
+    with pytest.raises(DataError, match=re.escape(str(path)) + reason):
         read_folder(tmp_path, hashes(files))
 
 
@@ -187,25 +177,20 @@ def test_one_changed_byte_is_refused_and_both_hashes_are_shown(tmp_path, files, 
     assert expected[name] in str(refusal.value)
 
 
-def test_images_that_are_not_28_by_28_are_refused_whatever_the_hash_list_says(tmp_path):
-    files = small_files(side=32)
-    with pytest.raises(DataError, match=r"images of shape \(32, 32\); 28x28 is needed"):
-        read_folder(write(tmp_path, files), hashes(files))
+LONGER = small_files(train=8, test=8)
+UNSUITABLE = {
+    "images that are not 28 by 28": (small_files(side=32), r"images of shape \(32, 32\); 28x28 is needed"),
+    "a label over 9": ({TEST_LABELS: idx(np.array([0, 9, 10, 3], np.uint8))}, "holds label 10; labels are 0 to 9"),
+    "more training labels": ({TRAIN_LABELS: LONGER[TRAIN_LABELS]}, "has 6 images but 8 labels"),
+    "more test labels": ({TEST_LABELS: LONGER[TEST_LABELS]}, "has 4 images but 8 labels"),
+}
 
 
-def test_a_label_over_9_is_refused_whatever_the_hash_list_says(tmp_path, files):
-    files[TEST_LABELS] = idx(np.array([0, 9, 10, 3], np.uint8))
-    with pytest.raises(DataError, match="holds label 10; labels are 0 to 9"):
-        read_folder(write(tmp_path, files), hashes(files))
-
-
-@pytest.mark.parametrize("half", ["train", "test"])
-def test_as_many_labels_as_images_are_needed(tmp_path, files, half):
-    longer = small_files(train=8, test=8)
-    name = {"train": TRAIN_LABELS, "test": TEST_LABELS}[half]
-    files[name] = longer[name]
-    with pytest.raises(DataError, match=f"has {6 if half == 'train' else 4} images but 8 labels"):
-        read_folder(write(tmp_path, files), hashes(files))
+@pytest.mark.parametrize(("changed", "reason"), UNSUITABLE.values(), ids=UNSUITABLE)
+def test_unsuitable_data_are_refused_whatever_the_hash_list_says(tmp_path, files, changed, reason):
+    others = files | changed
+    with pytest.raises(DataError, match=reason):
+        read_folder(write(tmp_path, others), hashes(others))
 
 
 @pytest.mark.parametrize(
@@ -241,9 +226,6 @@ def test_a_missing_file_is_named_with_the_four_that_are_needed(tmp_path, files, 
         read_folder(tmp_path, hashes(files))
     assert f"{tmp_path} holds no {name}.gz" in str(refusal.value)
     assert all(f"{needed}.gz" in str(refusal.value) for needed in SHA256)
-
-
-def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no"):
         data.load(tmp_path / "missing")
 
@@ -303,13 +285,10 @@ def test_a_damaged_place_is_passed_over(nowhere, published):
     assert len(data.load().test_images) == 4
 
 
-def test_the_cache_is_under_the_home_folder_by_default(nowhere, monkeypatch):
+def test_the_cache_and_keras_s_folder_are_under_the_home_folder_by_default(nowhere, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert data.cache_folder() == nowhere / "home" / ".cache" / "level-field" / "fashion-mnist"
-
-
-def test_keras_s_folder_is_under_the_home_folder_by_default(nowhere, monkeypatch):
     monkeypatch.delenv("KERAS_HOME")
+    assert data.cache_folder() == nowhere / "home" / ".cache" / "level-field" / "fashion-mnist"
     assert data._places()[0][0] == str(nowhere / "home" / ".keras" / "datasets" / "fashion-mnist")
 
 
@@ -354,16 +333,11 @@ def test_where_nothing_works_all_that_was_tried_is_listed_with_why(nowhere):
 # Fetching
 
 
-def test_a_mirror_s_files_are_verified_and_cached(serve, nowhere, published):
+def test_a_mirror_s_files_are_verified_and_cached(serve, nowhere, published, monkeypatch):
     serve(write(nowhere / "mirror", published))
     assert len(data.load().train_images) == 6
     assert sorted(path.name for path in data.cache_folder().iterdir()) == sorted(f"{name}.gz" for name in SHA256)
     assert list(data.cache_folder().parent.iterdir()) == [data.cache_folder()]
-
-
-def test_the_cache_saves_the_second_download(serve, nowhere, published, monkeypatch):
-    serve(write(nowhere / "mirror", published))
-    data.load()
     monkeypatch.setattr(data, "_download", lambda *arguments: pytest.fail("downloaded again"))
     assert len(data.load().train_images) == 6
 
@@ -390,53 +364,48 @@ def assert_nothing_is_cached():
     assert list(data.cache_folder().parent.iterdir()) == []
 
 
-def test_a_fetch_that_fails_on_the_last_file_leaves_no_cache(serve, nowhere, published):
-    mirror = write(nowhere / "mirror", published)
+class Short(QuietHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"only this")
+
+
+class Gibberish(QuietHandler):
+    def do_GET(self):
+        self.wfile.write(b"gibberish\r\n\r\n")
+
+
+def without_the_last(mirror):
     (mirror / f"{TEST_LABELS}.gz").unlink()
-    address = serve(mirror)
-    with pytest.raises(DataError, match=f"{address}: .*404"):
-        data.load()
-    assert_nothing_is_cached()
 
 
-def test_files_that_are_not_the_published_ones_are_not_cached(serve, nowhere, published):
-    serve(write(nowhere / "mirror", small_files(train=9)))
-    with pytest.raises(DataError, match="is not the published file"):
-        data.load()
-    assert_nothing_is_cached()
-
-
-def test_a_download_cut_short_is_a_failed_place(serve, published):
-    class Short(QuietHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"only this")
-
-    address = serve(Short)
-    with pytest.raises(DataError, match=re.escape(address)):
-        data.load()
-    assert_nothing_is_cached()
-
-
-def test_a_server_that_does_not_speak_http_is_a_failed_place(serve, published):
-    class Gibberish(QuietHandler):
-        def do_GET(self):
-            self.wfile.write(b"gibberish\r\n\r\n")
-
-    address = serve(Gibberish)
-    with pytest.raises(DataError, match=re.escape(address)):
-        data.load()
-    assert_nothing_is_cached()
-
-
-def test_a_mirror_that_serves_damaged_gzip_is_a_failed_place(serve, nowhere, published):
-    mirror = write(nowhere / "mirror", published)
+def with_damaged_gzip(mirror):
     path = mirror / f"{TRAIN_IMAGES}.gz"
     path.write_bytes(damaged(path.read_bytes()))
-    address = serve(mirror)
-    with pytest.raises(DataError, match=re.escape(address)):
+
+
+def with_other_files(mirror):
+    write(mirror, small_files(train=9))
+
+
+FAILED = {
+    "lacks a file": (without_the_last, ": .*404"),
+    "has damaged gzip": (with_damaged_gzip, ""),
+    "has other files": (with_other_files, ": .*is not the published file"),
+    "cuts a download short": (Short, ""),
+    "does not speak HTTP": (Gibberish, ""),
+}
+
+
+@pytest.mark.parametrize(("mirror", "reason"), FAILED.values(), ids=FAILED)
+def test_a_mirror_that_fails_is_a_failed_place_and_leaves_no_cache(serve, nowhere, published, mirror, reason):
+    if not isinstance(mirror, type):
+        folder = write(nowhere / "mirror", published)
+        mirror(folder)
+    address = serve(mirror if isinstance(mirror, type) else folder)
+    with pytest.raises(DataError, match=re.escape(address) + reason):
         data.load()
     assert_nothing_is_cached()
 

@@ -97,11 +97,6 @@ def test_a_run_completes(small_run, framework, track):
     assert timedelta() < datetime.now(UTC) - record.started_at < timedelta(hours=1)
 
 
-def test_matched_runs_have_the_drawn_order_of_each_epoch(done, framework):
-    orders = batch_orders(0, SMALL["epochs"], SMALL["limit_train"])
-    assert done(framework, "matched").record.epoch_orders_sha256 == tuple(map(orders_sha256, orders))
-
-
 @pytest.mark.parametrize(("framework", "of_their_own"), [("keras", 1), ("torch", 2)])
 def test_native_keras_has_one_order_for_all_epochs_and_pytorch_a_new_one_for_each(done, framework, of_their_own):
     """Keras's documentation has `shuffle` shuffle "before each epoch". A release that does turns this red."""
@@ -189,7 +184,9 @@ def test_matched_runs_start_from_the_drawn_weights(done, framework):
 
 
 def test_matched_runs_are_fed_the_drawn_orders(done, framework):
-    assert done(framework, "matched").record.order_sha256 == orders_sha256(batch_orders(0, 2, 1_280))
+    record, orders = done(framework, "matched").record, batch_orders(0, 2, 1_280)
+    assert record.order_sha256 == orders_sha256(orders)
+    assert record.epoch_orders_sha256 == tuple(map(orders_sha256, orders))
 
 
 def test_native_runs_start_from_weights_and_orders_of_their_own(done, framework):
@@ -198,19 +195,11 @@ def test_native_runs_start_from_weights_and_orders_of_their_own(done, framework)
     assert record.order_sha256 is None
 
 
-def test_matched_runs_compute_in_full_float32(done, framework):
-    flags = done(framework, "matched").record.environment.flags
-    assert flags["tf32"] is False
-
-
-def test_matched_runs_treat_denormals_alike(done):
-    sides = [done(framework, "matched").record.environment.flags["flushes_denormals"] for framework in FRAMEWORKS]
-    assert sides == [True, True]
-
-
-def test_matched_runs_compute_with_the_same_library(done):
-    sides = [done(framework, "matched").record.environment.flags["onednn"] for framework in FRAMEWORKS]
-    assert sides == [True, True]
+def test_matched_runs_compute_alike(done):
+    sides = [done(framework, "matched").record.environment.flags for framework in FRAMEWORKS]
+    for flags in sides:
+        seen = {name: flags[name] for name in ("tf32", "flushes_denormals", "onednn")}
+        assert seen == {"tf32": False, "flushes_denormals": True, "onednn": True}
 
 
 def test_matched_runs_end_alike(done):

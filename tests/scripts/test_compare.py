@@ -261,7 +261,7 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     assert runs_of(out)["status"].to_dict() == {"keras-matched-seed0": "completed", "torch-matched-seed0": "failed"}
     assert "Traceback" in done.stdout
     assert "this torch is broken on purpose" in done.stdout
-    assert run_script("compare", *arguments).returncode == 1, "a failure stays until it is asked to be retried"
+    assert run_here("compare", *arguments).returncode == 1, "a failure stays until it is asked to be retried"
     again = run_script("compare", *arguments, "--retry-failed")
     assert again.returncode == 0, again.stdout
     assert "1 run to do" in again.stdout

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM end every script in one sentence, whenever they come and however many; nothing stays behind."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from tests.helpers.processes import command, environment, finish, read_until, start_script, wait_until_gone
+from tests.helpers.rays import wait_for
 
 SENTENCE = "error: interrupted; what is recorded stays, and the same command goes on from there\n"
 LOSES_ONE = """
@@ -51,13 +53,20 @@ raise SystemExit(3)
 """
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for the signal: of SIGTERM, since its first line has been done."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = re.findall(r"^SigCgt:\t(\w+)$", status, flags=re.MULTILINE)
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize(
     ("script", "delay", "number"),
     [
-        ("report", 0.2, signal.SIGINT),
-        ("seed_variance", 0.5, signal.SIGTERM),
-        ("train", 0.8, signal.SIGINT),
-        ("compare", 1.2, signal.SIGTERM),
+        ("report", 0.0, signal.SIGINT),
+        ("seed_variance", 0.3, signal.SIGTERM),
+        ("train", 0.6, signal.SIGINT),
+        ("compare", 1.0, signal.SIGTERM),
     ],
 )
 def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
@@ -67,6 +76,7 @@ def test_an_interruption_while_a_script_is_loaded_is_one_sentence(
     started = subprocess.Popen(
         command(script, argument), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
     )
+    wait_for(lambda: catches(started.pid, signal.SIGTERM))
     time.sleep(delay)
     for _ in range(3):
         started.send_signal(number)

@@ -46,7 +46,7 @@ def done(framework: str, folder: Path, environment: dict[str, str]) -> list[RunR
     return [RunRecord.model_validate_json((folder / name / "record.json").read_text()) for name in ("0", "1")]
 
 
-@pytest.mark.parametrize("framework", ["keras", "torch"])
+@pytest.mark.parametrize("framework", [pytest.param("keras", marks=pytest.mark.thorough), "torch"])
 def test_a_user_s_settings_of_frameworks_change_no_result(framework: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / ".keras").mkdir(parents=True)

@@ -76,8 +76,8 @@ def deflated(path):
 
 
 def bomb(path):
-    """A mebibyte on disk, a gibibyte in memory."""
-    path.write_bytes(zipped(zipfile.ZIP_DEFLATED, **{"best_model/data.pkl": bytes(2**30)}))
+    """A quarter of a mebibyte on disk, a quarter of a gibibyte in memory."""
+    path.write_bytes(zipped(zipfile.ZIP_DEFLATED, **{"best_model/data.pkl": bytes(2**28)}))
 
 
 def hdf5_bomb(group):
@@ -124,7 +124,7 @@ POSING = {
         "text for weights": (keras_file(replaced(np.full((120, 84), b"abc"))), PLAIN),
         "a link to another file": (
             keras_file(replaced(h5py.ExternalLink("elsewhere.h5", "/secret"))),
-            "it holds links",
+            "it holds links, and may not",
         ),
         "the start of HDF5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(1_000)), PLAIN),
         "a pickle": (lambda path: path.write_bytes(pickle.dumps({"conv1": 1})), PLAIN),
