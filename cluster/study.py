@@ -27,7 +27,7 @@ from runners.core.run import run_job_of_study
 from runners.core.spec import RunSpec
 from runners.core.study import Plan, Study, continued, to_do
 from runners.parity import checks
-from runners.report.audit import summary
+from runners.report.sections.parity import summary
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from runners.parity import divergence
 from runners.parity.checks import Audit, write
 from runners.parity.divergence import Divergence
 from runners.parity.evidence import Level
-from runners.report.audit import HEADING, audit_grid, summary
+from runners.report.sections.parity import AUDIT_HEADING as HEADING
+from runners.report.sections.parity import audit_grid, summary
 from scripts import options
 from scripts.options import RESULTS, WHAT, WHERE, option
 
@@ -85,7 +86,7 @@ def show(done: Audit, console: Console) -> None:
 
 def show_divergence(out: Path, found: Divergence, console: Console) -> None:
     """Keep it, and show table, sentences and where the plot is."""
-    from runners.report import divergence as report  # with all that plots need
+    from runners.report.sections import parity as report
 
     divergence.write(out, found)
     _print_table(report.HEADING, report.divergence_grid(found), console)

@@ -16,8 +16,8 @@ from runners.core import store
 from runners.core.spec import Adam
 from runners.core.study import DEFAULTS, Plan
 from runners.report.build import build
-from runners.report.document import to_json
-from runners.report.screen import show
+from runners.report.output.json import to_json
+from runners.report.output.terminal import show
 from scripts import options
 from scripts.options import RECIPE, RESULTS, WHAT, WHERE, option
 from scripts.progress import screen

@@ -13,8 +13,8 @@ import typer
 
 from runners.core import store
 from runners.report.build import build
-from runners.report.document import to_json
-from runners.report.screen import show
+from runners.report.output.json import to_json
+from runners.report.output.terminal import show
 from scripts import options
 
 

@@ -25,13 +25,18 @@ from runners.core.study import DEFAULTS, Plan
 from runners.parity import checks
 from runners.report import pilot
 from runners.report.build import build
-from runners.report.gallery import draw_variance
-from runners.report.precision import beyond_images_sentences, precision_sentences
-from runners.report.screen import show_variance
+from runners.report.output.terminal import show_variance
+from runners.report.sections.variance import (
+    Source,
+    beyond_images_sentences,
+    precision_sentences,
+    read_sources,
+    variance_table,
+)
+from runners.report.sections.variance_plots import draw_variance
+from runners.report.sections.wrong_winner import wrong_winner_sentences, wrong_winner_table
 from runners.report.tables import runs_table, write
-from runners.report.variance import Source, read_sources, variance_table
 from runners.report.wording import SOURCES
-from runners.report.wrong_winner import wrong_winner_sentences, wrong_winner_table
 from scripts import options
 from scripts.options import RESULTS, WHAT, option
 from scripts.progress import screen

@@ -23,7 +23,7 @@ def loaded_by(statement: str) -> set[str]:
     [
         ("import lenet.data, lenet.network", FRAMEWORKS | {"ray", "runners", "cluster", "scripts"}),
         ("import runners.core.run, runners.core.study, runners.core.store", FRAMEWORKS | {"ray", "cluster", "scripts"}),
-        ("import runners.report.build, runners.report.screen", FRAMEWORKS | {"ray", "cluster", "scripts"}),
+        ("import runners.report.build, runners.report.output.terminal", FRAMEWORKS | {"ray", "cluster", "scripts"}),
         ("import cluster.executor, cluster.session, cluster.inline", FRAMEWORKS | {"scripts"}),
         ("import scripts.report, scripts.seed_variance, scripts.progress", FRAMEWORKS | {"ray"}),
         ("import scripts.compare", FRAMEWORKS),

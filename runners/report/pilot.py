@@ -17,7 +17,7 @@ from runners.core.errors import BadInput
 from runners.core.spec import MAX_SEEDS, Frozen, Seed
 from runners.core.store import read_kept, write_atomically
 from runners.core.study import Plan
-from runners.report.statistics import stein_interval, stein_runs
+from runners.report.statistics.means import stein_interval, stein_runs
 
 FILE = "pilot.json"
 FEWEST_RUNS = 5  # of a pilot: with less its own spread is hardly known

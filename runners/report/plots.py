@@ -1,14 +1,17 @@
 """What all plots share: one colour per framework everywhere, one dash and marker per track, strategy or copy.
 
-A plot is drawn from one table and nothing else; that table lies beside it as CSV.
+A plot is drawn from one table and nothing else; that table is written beside it as CSV.
 """
 
 import io
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,11 +20,12 @@ from matplotlib.ticker import MaxNLocator
 from runners.core.frameworks import FRAMEWORKS
 from runners.core.spec import Contender
 from runners.core.store import write_atomically
+from runners.report.metrics import COMPARED, CURVES
 
 COLOURS = {name: framework.colour for name, framework in FRAMEWORKS.items()}
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
-# All that is no framework's is drawn in these, which a dark page swaps for light ones.
+# Colours of everything that does not belong to one framework; a dark page swaps them for light ones.
 INK, MUTED = "#1f2328", "#6b7280"
 OF_FRAMEWORKS = {framework.colour.lower(): framework.dark_colour for framework in FRAMEWORKS.values()}
 IN_THE_DARK = {INK: "#e6edf3", MUTED: "#9aa4b2", **OF_FRAMEWORKS}
@@ -53,15 +57,29 @@ STYLE: dict[Any, Any] = {
 }
 
 
+# The files that this package draws. Only these may be deleted, once no plot is drawn into them.
+OURS = re.compile(
+    rf"({'|'.join([*(m.name for m in CURVES), *(f'distribution_{m.name}' for m in COMPARED)])}|differences"
+    rf"|pairs_({'|'.join(m.name for m in COMPARED if m.headline)})(_\d+)?|split_clock|scaling|variance(_half_width)?"
+    r"|divergence)\.(png|svg|csv)"
+)
+
+
 @dataclass(frozen=True)
 class Plot:
-    """A figure with the words that go with it, and the table that it was drawn from."""
+    """A figure, drawn when it is first needed, with the words that go with it and the table that it is drawn from."""
 
     name: str  # of its files
     caption: str  # what is drawn, and how to read it
-    alt: str  # what is to be seen, for who does not see it
-    figure: Figure
+    alt: str  # the content in words, for readers who do not see it
     data: pd.DataFrame
+    draw: Callable[[], Figure]
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The figure, in the style of all plots."""
+        with mpl.rc_context(STYLE):
+            return self.draw()
 
 
 @dataclass(frozen=True)
@@ -75,31 +93,33 @@ class Look:
 
 
 def looks(table: pd.DataFrame) -> dict[tuple[str, str], Look]:
-    """The look of each contender and track in a table that has these columns, in its order."""
+    """Return the look of each contender and track in a table that has these columns, in its order."""
     groups = list(dict.fromkeys(table[["contender", "track"]].itertuples(index=False, name=None)))
     frameworks = {contender: Contender.model_validate(contender).framework for contender, _ in groups}
-    # What tells contenders of one framework apart, in one track: "", "#2", ":ddp:2", in this order.
+    # The part of a name by which contenders of one framework differ: "", "#2", ":ddp:2", in this order.
     kinds = {contender: contender.removeprefix(framework) for contender, framework in frameworks.items()}
     variants = sorted({(track, kinds[contender]) for contender, track in groups})
     one_track = len({track for _, track in groups}) == 1
-    found = {}
+    styles = {}
     for contender, track in groups:
         place = variants.index((track, kinds[contender])) % len(DASHES)
         name = contender if one_track else f"{contender} {track}"
-        found[contender, track] = Look(name, COLOURS[frameworks[contender]], DASHES[place], MARKERS[place])
-    return found
+        styles[contender, track] = Look(name, COLOURS[frameworks[contender]], DASHES[place], MARKERS[place])
+    return styles
 
 
 def new_figure(height_inches: float) -> tuple[Figure, Axes]:
-    """A figure of one column's width with one pair of axes."""
+    """Return a figure of one column's width, and its one pair of axes."""
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
     axes = figure.add_subplot()
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))  # with 2.5 come digits that meet
+    axes.xaxis.set_major_locator(
+        MaxNLocator(nbins=5, steps=[1, 2, 5, 10])
+    )  # steps of 2.5 would have longer labels, which overlap
     return figure, axes
 
 
 def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
-    """One legend of all panels, under them, where it hides nothing."""
+    """Draw one legend of all panels below them, where it hides nothing."""
     entries: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -108,22 +128,37 @@ def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
 
 
 def save(plot: Plot, folder: Path) -> Path:
-    """Write a plot as PNG, SVG and CSV, the table that it was drawn from; returns the PNG.
+    """Write a plot as PNG, SVG and CSV, the table that it was drawn from; return the PNG's path.
 
-    The PNG is on white. The SVG is on nothing, and its ink is light where a dark page, or a dark screen, shows it.
+    The PNG is on white. The SVG has no background, and its ink is light where a dark page, or a dark screen, shows it.
     """
     path, png, svg = folder / f"{plot.name}.png", io.BytesIO(), io.StringIO()
-    plot.figure.savefig(png)
-    plot.figure.set_layout_engine("none")  # it is laid out, and stays so in the other file
-    plot.figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
+    with mpl.rc_context(STYLE):
+        plot.figure.savefig(png)
+        plot.figure.set_layout_engine("none")  # the layout is done, and is the same in the other file
+        plot.figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
     write_atomically(path, png.getvalue())
     write_atomically(path.with_suffix(".svg"), _for_light_and_dark(svg.getvalue()).encode())
     write_atomically(path.with_suffix(".csv"), plot.data.to_csv(index=False).encode())
     return path
 
 
+def replace_all(plots: Sequence[Plot], folder: Path, among: str = "*") -> None:
+    """Write the plots, then delete those of an earlier report whose names match `among`.
+
+    No plot may outlive the records that it shows. Only files that this package draws are deleted, and none through a
+    link.
+    """
+    for plot in plots:
+        save(plot, folder)
+    names = {plot.name for plot in plots}
+    for path in [] if folder.is_symlink() else folder.glob(among):
+        if OURS.fullmatch(path.name) and path.stem not in names and path.is_file() and not path.is_symlink():
+            path.unlink()
+
+
 def _for_light_and_dark(svg: str) -> str:
-    """Matplotlib writes each colour into each element's style, so the rule looks for it there."""
+    """Add rules that replace dark ink; Matplotlib writes each colour into each element's style."""
     rules = "".join(
         f'[style*="{what}: {light}"]{{{what}:{dark}!important}}'
         for light, dark in IN_THE_DARK.items()

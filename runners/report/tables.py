@@ -1,16 +1,13 @@
-"""Records as pandas tables, in the columns that users' own scripts rely on."""
+"""Records as pandas tables; users' own scripts rely on the columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lenet.data import TEST_IMAGES
 from runners.core.record import Clock, RunRecord
 from runners.core.store import write_atomically
-from runners.report.statistics import mean_interval, sampling_error
-from runners.report.wording import MEANS
 
 RUN_COLUMNS = [
     "run_id",
@@ -58,16 +55,10 @@ EPOCH_COLUMNS = [
     "train_seconds",
     "eval_seconds",
 ]
-SUMMARISED = [column for _, column, _ in MEANS]
-SUMMARY_COLUMNS = [
-    *("contender", "track", "n", "failed", "diverged", "oom"),
-    *(f"{column}_{figure}" for column in SUMMARISED for figure in ("mean", "sd", "ci95_low", "ci95_high")),
-    "test_accuracy_sampling_error",
-]
 
 
 def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = None) -> pd.DataFrame:
-    """One row a run, failed ones included; the losses and accuracies are those after its last epoch.
+    """Return one row a run, failed ones included; the losses and accuracies are those after its last epoch.
 
     `seconds_to_accuracy` is empty where no target is declared, and in a run that never reached it.
     """
@@ -79,51 +70,34 @@ def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = Non
 
 
 def seconds_to_accuracy(record: RunRecord, target: float | None) -> float | None:
-    """Training seconds of the epochs up to the first after which the test accuracy is at least the target.
+    """Return the training seconds up to the first epoch whose test accuracy is at least the target, that one included.
 
-    They are counted as in `train_seconds`: without the run's first step, evaluations, checkpoints, and all that comes
-    before training. None if no epoch reached it.
+    Like `train_seconds` they leave out the run's first step, evaluations, checkpoints, and all that comes before
+    training. None if no epoch reached the target.
     """
     reached = [row.epoch for row in record.epochs if target is not None and row.test_accuracy >= target]
     return sum(row.train_seconds for row in record.epochs if row.epoch <= reached[0]) if reached else None
 
 
 def epochs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row an epoch of every run that was described."""
-    rows = [{**_identity(record), **row.model_dump()} for record in records for row in record.epochs]
+    """Return one row an epoch, of all records."""
+    rows = [{**identity(record), **row.model_dump()} for record in records for row in record.epochs]
     return pd.DataFrame(rows, columns=EPOCH_COLUMNS)
 
 
-def clocks_table(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """The whole split clock of each completed run, in seconds."""
-    rows = [{**_identity(r), **r.clock.model_dump()} for r in records if r.clock and r.status == "completed"]
-    return pd.DataFrame(rows, columns=["run_id", "contender", "track", "seed", *Clock.model_fields])
+def completed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that completed: no other run is in any mean, interval, test or plot."""
+    return runs[runs["status"] == "completed"]
 
 
-def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a contender and track: mean, SD and t interval over its completed runs, the others counted beside.
-
-    `test_accuracy_sampling_error` is what the choice of the test images leaves open, which no number of runs lessens.
-    """
-    rows = []
-    for (contender, track), group in runs.groupby(["contender", "track"], sort=False):
-        completed = group[group["status"] == "completed"]
-        identity = {"contender": contender, "track": track}
-        row: dict[str, Any] = {**identity, "n": len(completed), **counts_of_others(group)}
-        measured = completed.assign(seconds_per_epoch=completed["train_seconds"] / completed["epochs"])
-        for column in SUMMARISED:
-            values = measured[column].astype(float).dropna()
-            interval = mean_interval(values.to_numpy()) or (None, None)
-            row |= {f"{column}_mean": values.mean(), f"{column}_sd": values.std()}
-            row |= {f"{column}_ci95_low": interval[0], f"{column}_ci95_high": interval[1]}
-        if len(completed):
-            row["test_accuracy_sampling_error"] = sampling_error(row["test_accuracy_mean"], TEST_IMAGES)
-        rows.append(row)
-    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"test_accuracy_sampling_error": float})
+def by_contender(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield contender, track and rows of each group, in the table's order."""
+    for (contender, track), group in table.groupby(["contender", "track"], sort=False):
+        yield str(contender), str(track), group
 
 
 def counts_of_others(runs: pd.DataFrame) -> dict[str, int]:
-    """How many of the runs ended in each other way than completed."""
+    """Count the runs that did not complete, by status."""
     return {status: int((runs["status"] == status).sum()) for status in ("failed", "diverged", "oom")}
 
 
@@ -133,7 +107,8 @@ def write(table: pd.DataFrame, folder: Path, name: str) -> None:
     write_atomically(folder / f"{name}.parquet", table.to_parquet(index=False))
 
 
-def _identity(record: RunRecord) -> dict[str, Any]:
+def identity(record: RunRecord) -> dict[str, Any]:
+    """Return the columns that name a run in every table."""
     spec = record.spec
     return {
         "run_id": record.run_id,
@@ -147,7 +122,7 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
     spec, last = record.spec, record.epochs[-1] if record.epochs else None
     clock = record.clock.model_dump() if record.clock else {}
     return {
-        **_identity(record),
+        **identity(record),
         "framework": spec.contender.framework,
         "strategy": spec.contender.strategy,
         "replicas": spec.contender.replicas,
@@ -171,12 +146,12 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
 
 
 def epochs_with_own_order(record: RunRecord) -> int | None:
-    """In how many orders the run saw the images over its epochs; None if that is not known."""
+    """Return in how many orders a run saw the images over its epochs; None if unknown."""
     return len(set(record.epoch_orders_sha256)) or None
 
 
 def _images_per_second(record: RunRecord) -> float | None:
-    """Training images over training seconds, both without the first step, which the compile clock has."""
+    """Training images over training seconds, both without the first step, which is timed as compile."""
     if record.clock is None or record.clock.train_seconds == 0:
         return None
     images = len(record.epochs) * record.spec.limit_train - record.spec.batch_size

@@ -1,36 +1,64 @@
-"""Every run: its numbers, its error if it failed, its machine."""
+"""The runs themselves: every run with its numbers, what went wrong, and what the runs saw of their machines."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runners.core.record import RunRecord
-from runners.report.sections.parts import LONGEST, Section, Table
+from runners.report.columns import Table
+from runners.report.inputs import Inputs
+from runners.report.section import LONGEST, Section
 from runners.report.wording import ABSENT, counted, number
 
-if TYPE_CHECKING:
-    from runners.report.build import Report
-
 CORES = "cores in use while training"
+HEADING = (
+    *("run", "status", "attempts", "test accuracy", "test loss", "training s", "load before", "load after"),
+    *("initial weights", "batch order"),
+)
 
 
-def runs(report: "Report") -> Section:
-    """A row a run."""
-    heading = (
-        *("run", "status", "attempts", "test accuracy", "test loss", "training s", "load before", "load after"),
-        *("initial weights", "batch order"),
-    )
-    rows = [_run_cells(record) for record in report.records[:LONGEST]]
-    left_out = len(report.records) - len(rows)
-    told = [f"The first {LONGEST:,} of {len(report.records):,} runs; `tables/runs.csv` has all."] if left_out else []
+def runs_section(inputs: Inputs) -> Section:
+    """Show a row a run."""
+    rows = [_cells(record) for record in inputs.records[:LONGEST]]
+    left_out = len(inputs.records) - len(rows)
+    words = [f"The first {LONGEST:,} of {len(inputs.records):,} runs; `tables/runs.csv` has all."] if left_out else []
     note = (
         "The last two columns begin the SHA-256 of the weights that the model really started from and of the batch"
         " order that it was fed; in a matched pair both are equal. A native run's order is its framework's own."
         " **Load** is the machine's average number of busy processes in the minute before."
     )
-    return Section("runs", "Runs", told, [Table("Every run", [heading, *rows], 2, "runs")], notes=[note])
+    table = Table("Every run", HEADING, rows, 2, "runs")
+    return Section("runs", "Runs", words, [table], notes=[note], data={"runs": inputs.runs})
 
 
-def _run_cells(record: RunRecord) -> tuple[str, ...]:
+def failures_section(inputs: Inputs) -> Section:
+    """Show what went wrong, each error once."""
+    alike: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in inputs.records:
+        if record.status != "completed":
+            alike.setdefault((record.status, record.error or ABSENT), []).append(record)
+    texts = [(_failed(runs), error) for (_, error), runs in list(alike.items())[: LONGEST // 10]]
+    words = [] if alike else ["Every run that has a record completed."]
+    if len(alike) > len(texts):
+        words = [f"The first {len(texts)} of {len(alike):,} different errors; the records in `runs/` have all."]
+    return Section("failures", "Failures", words, texts=texts)
+
+
+def environment_section(inputs: Inputs) -> Section:
+    """Show the machines and software of each contender and track."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for record in inputs.records:
+        if record.environment:
+            groups.setdefault(f"{record.spec.contender}, {record.spec.track}", []).append(_facts(record))
+    if not groups:
+        return Section("environment", "Environment", ["No run got far enough to see its machine."])
+    facts = dict.fromkeys(key for seen in groups.values() for one in seen for key in one)
+    heading, rows = ("fact", *groups), [(key, *(_values(key, seen) for seen in groups.values())) for key in facts]
+    table = Table("What the runs of each contender and track saw", heading, rows, len(heading))
+    note = "Where runs differ, every value seen is listed."
+    return Section("environment", "Environment", [], [table], notes=[note])
+
+
+def _cells(record: RunRecord) -> tuple[str, ...]:
     last, clock, seen = record.epochs[-1] if record.epochs else None, record.clock, record.environment
     return (
         record.run_id,
@@ -46,39 +74,13 @@ def _run_cells(record: RunRecord) -> tuple[str, ...]:
     )
 
 
-def failures(report: "Report") -> Section:
-    """What went wrong, each error once."""
-    alike: dict[tuple[str, str], list[RunRecord]] = {}
-    for record in report.unsuccessful:
-        alike.setdefault((record.status, record.error or ABSENT), []).append(record)
-    texts = [(_failed(runs), error) for (_, error), runs in list(alike.items())[: LONGEST // 10]]
-    told = "" if alike else "Every run that has a record completed."
-    if len(alike) > len(texts):
-        told = f"The first {len(texts)} of {len(alike):,} different errors; the records in `runs/` have all."
-    return Section("failures", "Failures", [told] if told else [], texts=texts)
-
-
 def _failed(runs: Sequence[RunRecord]) -> str:
     first, *others = runs
-    told = f"{first.run_id}: {first.status} after {counted(first.attempts, 'attempt')}, seed {first.spec.seed}"
-    return f"{told}; so did {counted(len(others), 'other run')}" if others else told
+    text = f"{first.run_id}: {first.status} after {counted(first.attempts, 'attempt')}, seed {first.spec.seed}"
+    return f"{text}; so did {counted(len(others), 'other run')}" if others else text
 
 
-def environment(report: "Report") -> Section:
-    """What the runs of each contender and track saw of their machines."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for record in report.records:
-        if record.environment:
-            groups.setdefault(f"{record.spec.contender}, {record.spec.track}", []).append(_facts(record))
-    facts = dict.fromkeys(key for seen in groups.values() for one in seen for key in one)
-    rows = [(key, *(_seen(key, seen) for seen in groups.values())) for key in facts]
-    told = [] if groups else ["No run got far enough to see its machine."]
-    tables = [Table("What the runs of each contender and track saw", [("fact", *groups), *rows], 99)] if groups else []
-    note = "Where runs differ, every value seen is listed."
-    return Section("environment", "Environment", told, tables, notes=[note] if groups else [])
-
-
-def _seen(key: str, seen: Sequence[dict[str, Any]]) -> str:
+def _values(key: str, seen: Sequence[dict[str, Any]]) -> str:
     values = list(dict.fromkeys(str(facts.get(key, ABSENT)) for facts in seen))
     if len(values) > 6 and key == CORES:
         numbers = sorted(float(value) for value in values if value != ABSENT)

@@ -17,7 +17,7 @@ from runners.core.spec import Adam, Contender, Settings
 from runners.parity import checks
 from runners.parity.checks import CHECKS, Audit, AuditRow, compare, conditions, pairs
 from runners.parity.evidence import Task, Witness
-from runners.report.audit import audit_grid, summary
+from runners.report.sections.parity import audit_grid, summary
 from tests.helpers import many_witnesses
 from tests.helpers.faults import FAULTS, IN_FAST, Fault
 

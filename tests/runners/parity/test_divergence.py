@@ -13,7 +13,7 @@ from runners.core.errors import BadInput
 from runners.core.spec import Contender, Settings
 from runners.parity import divergence as parting
 from runners.parity.divergence import DTYPES, Divergence, Line, Trace, divergence, follow, walks
-from runners.report.divergence import divergence_grid, divergence_table, draw_divergence, sentences
+from runners.report.sections.parity import divergence_grid, divergence_plot, draw_divergence, sentences
 
 KERAS, TORCH = (Contender.model_validate(name) for name in ("keras", "torch"))
 SHORT = Settings(limit_train=1280)
@@ -90,7 +90,7 @@ def test_not_a_number_is_apart():
 
 def test_table_grid_and_plot_are_made_of_the_lines(tmp_path):
     found = lines(2, 0)
-    table = divergence_table(found)
+    table = divergence_plot(found).data
     assert list(table.columns) == ["a", "b", "precision", "step", "distance"]
     assert table["distance"].tolist() == [0.0, 0.5, 0.5, 0.0, 0.0, 0.0]
     assert divergence_grid(found)[0] == ("keras / torch", "float32", "0.0e+00", "5.0e-01", "5.0e-01", "step 2")

@@ -3,6 +3,8 @@
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from runners.core.study import Plan, Study, run_specs
 from runners.parity import checks
 from runners.parity.checks import Audit, AuditRow
 from runners.report.build import build
-from runners.report.tables import runs_table
+from runners.report.columns import tabulate
+from runners.report.inputs import Inputs
+from runners.report.tables import epochs_table, runs_table
 
 BEGUN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 COMMAND = "python scripts/compare.py keras torch --seeds 5 --out 'results/a & b'"
@@ -32,6 +36,7 @@ ENVIRONMENT = Environment(
     load_before=0.5,
     load_after=1.5,
 )
+HASHES = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
 ACCURACIES = [0.893, 0.889, 0.902, 0.897, 0.885]
 LOSSES = [0.31, 0.29, 0.30, 0.33, 0.28]
 SCRIPT = "<script>alert('out of luck')</script>"
@@ -107,6 +112,30 @@ def an_audit(a="keras", b="torch", *, fails=False, plan=None):
     )
 
 
+def cells(columns, rows):
+    """A table as it is read: its heading, then its rows."""
+    table = tabulate("", columns, rows)
+    return [table.heading, *table.rows]
+
+
+def made_inputs(plan, records, *, unmatched=(), **given):
+    """What a report is made from, without a folder; `unmatched` contenders fail the parity audit."""
+    seen = [record.environment for record in records if record.environment]
+    machines = [model for machine in seen for model in (machine.cpu_model, machine.gpu_model) if model]
+    nothing = {"unreadable": (), "predictions": {}, "unpredicted": (), "labels": None, "damaged": ()}
+    return Inputs(
+        folder=Path("results/made-up"),
+        study=Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **HASHES),
+        records=tuple(records),
+        runs=runs_table(records, plan.target_accuracy),
+        epochs=epochs_table(records),
+        audit=SimpleNamespace(unmatched=frozenset(unmatched), failed=(), machines=machines, defaults=()),
+        divergence=None,
+        pilot=None,
+        **(nothing | given),
+    )
+
+
 def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, changed=None, left_out=(), **settings):
     """A results folder with a record of every run, save for those `left_out`; `changed` run ids get what they map to.
 
@@ -114,9 +143,8 @@ def make_stub_study(folder, contenders=("keras", "torch"), seeds=range(5), *, ch
     """
     plan = _plan(contenders=contenders, seeds=seeds, **settings)
     checks.write(folder, an_audit(plan=plan))
-    hashes = {"git_commit": ENVIRONMENT.git_commit, "code_sha256": "c" * 64, "data_sha256": "d" * 64}
     store.save_labels(folder, np.arange(10_000, dtype=np.uint8) % 10)
-    store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **hashes))
+    store.write_study(folder, Study(plan=plan, command=COMMAND, begun_at=BEGUN, versions={}, **HASHES))
     for spec in run_specs(plan):
         if spec.run_id not in left_out:
             given = {name: getattr(spec, name) for name in RunSpec.model_fields}
@@ -172,7 +200,7 @@ def everything(tmp_path_factory):
     )
     (folder / "runs" / "torch-native-seed4.json").write_text('{"run_id": "torch-nat')
     report = build(folder)
-    assert Counter(record.status for record in report.records) == {
+    assert Counter(record.status for record in report.inputs.records) == {
         "completed": 16,
         "failed": 1,
         "diverged": 1,

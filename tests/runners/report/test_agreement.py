@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.agreement import agreement_sentences, agreement_table, mcnemar_sentences
-from runners.report.wording import agreement_grid
+from runners.report.sections.agreement import READING, agreement_sentences, agreement_table, mcnemar_sentences
+from tests.runners.report.conftest import cells, made_inputs
 
 EQUAL_NUMBER = "equal seed number, which pairs nothing"
 
@@ -15,15 +15,16 @@ EQUAL_NUMBER = "equal seed number, which pairs nothing"
 def table(make_record, make_plan):
     """The agreement of runs of which each moves so many of 1,000 images, none of which another run moves."""
 
-    def of(keras, torch, track="matched", spoilt=None, labels=None, **given):
+    def of(keras, torch, track="matched", labels=None, **given):
         moved = {("keras", seed): n for seed, n in keras.items()} | {("torch", seed): n for seed, n in torch.items()}
-        records = [make_record(name, seed, track, **(spoilt or {}).get((name, seed), {})) for name, seed in moved]
+        records = [make_record(name, seed, track) for name, seed in moved]
         starts = np.cumsum([0, *moved.values()])
         predictions = {
             record.run_id: moving(start, n)
             for record, start, n in zip(records, starts[:-1], moved.values(), strict=True)
         }
-        return agreement_table(make_plan(tracks=(track,), **given), records, predictions, labels)
+        plan = make_plan(tracks=(track,), **given)
+        return agreement_table(made_inputs(plan, records, predictions=predictions, labels=labels))
 
     return of
 
@@ -77,19 +78,13 @@ def test_only_seeds_that_both_have_are_pairs(table):
     assert row_of(found, "torch", "torch")["n"] == 1
 
 
-@pytest.mark.parametrize("status", ["failed", "diverged", "oom"])
-def test_only_completed_runs_count(table, status):
-    found = table({0: 10, 1: 20}, {0: 1, 1: 2}, spoilt={("keras", 1): {"status": status}})
-    assert row_of(found, "keras", "torch")["n"] == 1
-    assert list(found["a"]) == ["keras", "torch"]  # keras has no two seeds
-
-
 def test_runs_without_predictions_are_left_out(make_record, make_plan):
     records = [make_record(name, seed) for name in ("keras", "torch") for seed in range(3)]
     predictions = {record.run_id: moving(0, 0) for record in records if record.run_id != "torch-matched-seed1"}
-    assert list(agreement_table(make_plan(), records, predictions)["n"]) == [2, 3, 1]
-    assert len(agreement_table(make_plan(), records, {})) == 0
-    assert agreement_sentences(agreement_table(make_plan(), records, {})) == []
+    assert list(agreement_table(made_inputs(make_plan(), records, predictions=predictions))["n"]) == [2, 3, 1]
+    without = agreement_table(made_inputs(make_plan(), records))
+    assert len(without) == 0
+    assert agreement_sentences(without) == []
 
 
 @pytest.mark.parametrize(("track", "what"), [("matched", "same seed"), ("native", EQUAL_NUMBER)])
@@ -103,7 +98,8 @@ def test_tracks_and_contenders_stand_in_the_plan_s_order_and_never_mix(make_reco
     plan = make_plan(contenders=("torch", "keras", "keras:mirrored:2"), tracks=("native", "matched"))
     grid = itertools.product(("keras", "keras:mirrored:2", "torch"), ("matched", "native"), range(2))
     records = [make_record(contender, seed, track) for contender, track, seed in grid]
-    found = agreement_table(plan, records, {record.run_id: moving(0, 0) for record in records})
+    predictions = {record.run_id: moving(0, 0) for record in records}
+    found = agreement_table(made_inputs(plan, records, predictions=predictions))
     pairs = [("torch", "keras"), ("torch", "keras:mirrored:2"), ("keras", "keras:mirrored:2")]
     pairs += [(name, name) for name in ("torch", "keras", "keras:mirrored:2")]
     expected = [(track, *pair) for track in ("native", "matched") for pair in pairs]
@@ -184,12 +180,12 @@ def test_equal_predictions_throughout_are_never_called_no_difference(table):
 
 
 def test_the_table_for_reading(table):
-    heading, across, within = agreement_grid(table({0: 10, 1: 20}, {0: 1}))
+    heading, across, within = cells(READING, table({0: 10, 1: 20}, {0: 1}))
     assert heading[:4] == ("track", "contenders", "runs of", "pairs of runs")
     assert heading[4:7] == ("same class, mean ± SD", "lowest", "highest")
     assert across[:7] == ("matched", "keras and torch", "same seed", "1", "98.90 %", "98.90 %", "98.90 %")
     assert within[:7] == ("matched", "keras", "two seeds", "1", "97.00 %", "97.00 %", "97.00 %")
-    mean, low, high = agreement_grid(table({0: 10, 1: 20}, {0: 10, 1: 30}))[1][4:7]
+    mean, low, high = cells(READING, table({0: 10, 1: 20}, {0: 10, 1: 30}))[1][4:7]
     assert (mean, low, high) == ("96.50 ± 2.12 %", "95.00 %", "98.00 %")
 
 
@@ -241,7 +237,8 @@ def test_right_counts_and_not_agreement(make_record, make_plan):
     """Both runs differ on 40 images, and neither is right on any of them."""
     records = [make_record("keras"), make_record("torch")]
     predictions = dict(zip([record.run_id for record in records], (moving(0, 40), 2 * moving(0, 40)), strict=True))
-    (row,) = agreement_table(make_plan(), records, predictions, LABELS).to_dict("records")
+    inputs = made_inputs(make_plan(), records, predictions=predictions, labels=LABELS)
+    (row,) = agreement_table(inputs).to_dict("records")
     assert (row["mean"], row["p_mcnemar_median"], row["n_mcnemar_below_05"]) == (0.96, 1.0, 0)
 
 
@@ -250,7 +247,7 @@ def test_without_labels_mcnemar_s_columns_are_empty_and_nothing_is_said(table):
     assert len(found) == 3
     assert found[["p_mcnemar_median", "p_mcnemar_holm", "n_mcnemar_below_05"]].isna().all(axis=None)
     assert mcnemar_sentences(found) == []
-    assert agreement_grid(found)[1][7:] == ("-", "-", "-")
+    assert cells(READING, found)[1][7:] == ("-", "-", "-")
 
 
 def test_the_sentence_on_mcnemar_s_test_has_two_seeds_beside_it(table):
@@ -264,7 +261,7 @@ def test_the_sentence_on_mcnemar_s_test_has_two_seeds_beside_it(table):
         f"and between two seeds of keras {seeds}, of torch 1."
     )
     smallest = f"{3 * pvalues([(20, 2)])[0]:.2g}"
-    assert agreement_grid(found)[1][7:] == (f"{pvalues([(10, 2)])[0]:.2g}", smallest, "1")
+    assert cells(READING, found)[1][7:] == (f"{pvalues([(10, 2)])[0]:.2g}", smallest, "1")
     ((_, alone),) = mcnemar_sentences(table({0: 10}, {0: 10}, labels=LABELS))
     assert alone.startswith("in 0 of 1 pair of keras and torch, ")
     assert alone.endswith("; the median p, uncorrected, is 1.")

@@ -5,9 +5,9 @@ import pytest
 from runners.parity import checks
 from runners.parity.checks import FILE
 from runners.parity.defaults import Defaults
-from runners.report.audit import DRAWN, defaults_grid
 from runners.report.build import assemble
-from runners.report.page import render
+from runners.report.output.html import render
+from runners.report.sections.defaults import DRAWN, differing_defaults
 from runners.report.wording import ABSENT
 from tests.runners.report.conftest import ENVIRONMENT, an_audit
 
@@ -18,7 +18,7 @@ def sentences(report):
 
 def test_a_passed_audit_is_on_the_page_and_pairs_the_runs(study_folder):
     report = assemble(study_folder())
-    page = render(report)
+    page = render(report, pictures=False)
     assert "Parity audit (quick): all 2 checks hold" in page
     assert '<th scope="row">gradient</th>' in page
     assert "the largest norm of a difference, divided by the norm of the second contender&#39;s" in page
@@ -36,7 +36,7 @@ def test_a_failed_audit_unpairs_the_comparison_and_takes_the_word_away(study_fol
         "torch: not matched: the parity audit's check of gradient (float64) fails. conv1/kernel is the first to "
         "differ; look at the loop; mend that, and use another --out.",
     )
-    page = render(report)
+    page = render(report, pictures=False)
     assert "<small>not matched</small>" in page
     assert "<small>matched</small>" not in page
     assert "Each run was set up" in page
@@ -57,17 +57,19 @@ def test_what_is_held_only_against_a_contender_that_does_not_hold_is_not_matched
     assert [(row.a, row.b) for row in rows[::2]] == [("keras", name) for name in contenders[1:3]] + [contenders[2:]]
     checks.write(folder, an_audit(plan=plan).model_copy(update={"rows": tuple(rows)}))
     report = assemble(folder)
-    assert report.audit.unmatched == {"torch", "torch:ddp:2"}
+    assert report.inputs.audit.unmatched == {"torch", "torch:ddp:2"}
     paired = report.comparisons.groupby(["a", "b"])["paired"].all()
     assert [pair for pair, holds in paired.items() if holds] == [("keras", "keras:mirrored:2")]
-    assert "does not show that torch and torch:ddp:2 computes what keras does. With it nothing pairs." in render(report)
+    assert "does not show that torch and torch:ddp:2 computes what keras does. With it nothing pairs." in render(
+        report, pictures=False
+    )
 
 
 def test_a_failed_audit_withholds_what_the_defaults_are_worth(study_folder):
     folder = study_folder(tracks=("matched", "native"))
-    assert len(assemble(folder).defaults) == 4
+    assert len(assemble(folder).tables["defaults"]) == 4
     checks.write(folder, an_audit(fails=True))
-    assert len(assemble(folder).defaults) == 0
+    assert len(assemble(folder).tables["defaults"]) == 0
 
 
 OTHERS = [None, {"threads": 2}, {"batch_size": 64}, {"contenders": ("torch", "keras")}]
@@ -80,7 +82,7 @@ def test_without_an_audit_of_the_same_conditions_a_study_says_so(study_folder, m
     if other:
         checks.write(folder, an_audit(fails=True, plan=make_plan(**other)))
     report = assemble(folder)
-    assert report.audit is None
+    assert report.inputs.audit is None
     assert report.notices == (
         "The folder has no parity audit of these contenders, this code and these settings; python scripts/audit.py "
         f"keras torch --batch-size 128 --threads 1 --device cpu --out {folder} does it.",
@@ -111,7 +113,7 @@ def test_the_page_shows_the_defaults_that_differ_and_no_others(study_folder):
         for name, own in (("keras", "1e-07"), ("torch", "1e-08"))
     )
     checks.write(folder, an_audit().model_copy(update={"defaults": chosen}))
-    page = render(assemble(folder))
+    page = render(assemble(folder), pictures=False)
     assert '<th scope="row">epsilon</th><td>1e-07</td><td>1e-08</td><td>1e-07</td><td>1e-07</td>' in page
     assert "beta 1" not in page
 
@@ -121,7 +123,7 @@ def test_what_matched_takes_from_no_framework_is_called_drawn_and_what_one_has_a
         Defaults(contender="keras", native={"shuffling": "fit"}, matched={}),
         Defaults(contender="torch", native={"shuffling": "sampler", "benchmark": "off"}, matched={"benchmark": "on"}),
     )
-    assert defaults_grid(an_audit().model_copy(update={"defaults": chosen}))[1:] == [
+    assert differing_defaults(an_audit().model_copy(update={"defaults": chosen})).rows == [
         ("shuffling", "fit", "sampler", DRAWN, DRAWN),
         ("benchmark", ABSENT, "off", ABSENT, "on"),
     ]

@@ -15,10 +15,10 @@ from runners.core.study import run_specs
 from runners.parity import checks, divergence
 from runners.parity.divergence import Divergence, Line
 from runners.report.build import assemble, build
-from runners.report.document import to_json
-from runners.report.gallery import OURS, _plots
-from runners.report.page import render
-from runners.report.screen import show
+from runners.report.output.html import render
+from runners.report.output.json import to_json
+from runners.report.output.terminal import show
+from runners.report.plots import OURS
 from tests.runners.report.conftest import an_audit
 
 ROOT = Path(__file__).parents[3]
@@ -63,7 +63,7 @@ def test_records_that_are_skipped_or_missing_are_told(everything):
     start = f"1 file(s) skipped that hold no record of this study ({path}: damaged, or no record: "
     assert everything.notices[0].startswith(start)
     assert everything.notices[1].startswith("1 run(s) of the plan have no record yet (torch-native-seed4)")
-    assert everything.unreadable == (path,)
+    assert [item.path for item in everything.inputs.unreadable] == [path]
     left_out = "1 of 5 seeds (3) are not in all pairs, for want of torch-matched-seed3: failed. "
     assert sum(notice.startswith(left_out) for notice in everything.notices) == 1
 
@@ -76,10 +76,11 @@ def test_a_failed_audit_leaves_no_seed_out_of_pairs_that_there_are_not(study_fol
 
 
 def test_contenders_and_tracks_stand_in_the_order_in_which_they_were_named(everything):
-    plan = everything.study.plan
+    plan = everything.inputs.study.plan
     assert plan.contenders[0] != run_specs(plan)[0].contender  # the runs went in another
     named = [("keras", "matched"), ("keras", "native"), ("torch", "matched"), ("torch", "native")]
-    assert list(zip(everything.summary["contender"], everything.summary["track"], strict=True)) == named
+    summary = everything.tables["summary"]
+    assert list(zip(summary["contender"], summary["track"], strict=True)) == named
 
 
 def test_what_ended_otherwise_than_completed_is_unsuccessful(everything):
@@ -120,7 +121,7 @@ def test_only_plots_of_ours_are_deleted_and_none_through_a_link(study_folder, tm
 def test_all_that_is_drawn_is_known_as_ours(everything, study_folder):
     folder = study_folder(("keras", "torch", "keras:mirrored:2", "torch:ddp:2"), [0], scaling="weak")
     divergence.write(folder, PARTING)
-    of_batches = {plot.name for plot in _plots(assemble(folder))}
+    of_batches = {plot.name for plot in assemble(folder).plots}
     assert {"scaling", "pairs_train_seconds_2", "divergence"} <= of_batches
     drawn = of_batches | {plot.name for plot in everything.plots}
     assert [f"{n}.{e}" for n in drawn for e in ("png", "svg", "csv") if not OURS.fullmatch(f"{n}.{e}")] == []
@@ -134,7 +135,7 @@ def test_damaged_files_beside_the_records_cost_no_more_than_what_they_tell(study
     for name in ("audit", "divergence", "pilot"):
         (folder / f"{name}.json").write_bytes(content)
     report = assemble(folder)
-    assert (report.audit, report.divergence, len(report.records)) == (None, None, 2)
+    assert (report.inputs.audit, report.inputs.divergence, len(report.inputs.records)) == (None, None, 2)
     for name in ("audit", "divergence", "pilot"):
         (told,) = [notice for notice in report.notices if f"{name}.json" in notice]
         start = f"Left out of this report: {folder / name}.json is no {name} of this version: "
@@ -153,8 +154,8 @@ def test_a_file_whose_name_is_no_text_is_named_and_skipped(study_folder, capsys)
     folder = study_folder(("torch",), [0], changed={"torch-matched-seed0": FAILED})
     (folder / "runs" / os.fsdecode(b"\xff\x1b.json")).write_text("{}")
     report = build(folder)
-    assert len(report.records) == 1
-    (path,) = report.unreadable
+    assert len(report.inputs.records) == 1
+    (path,) = (item.path for item in report.inputs.unreadable)
     assert path.name == r"\udcff\x1b.json"
     assert f"{path}: damaged, or no record" in report.notices[0]
     print(path)
@@ -170,7 +171,7 @@ def test_a_record_of_other_code_is_named_and_skipped(study_folder):
     record["environment"]["code_sha256"] = "e" * 64
     path.write_text(json.dumps(record))
     report = assemble(folder)
-    assert report.unreadable == (path,)
+    assert [item.path for item in report.inputs.unreadable] == [path]
     assert any(f"done by other code (eeeeeeeeeeee) than the study's ({'c' * 12})" in told for told in report.notices)
 
 
@@ -182,7 +183,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize(("largest", "unwritten"), [(1_000, "tables/runs.csv"), (30_000, "plots/")])
+@pytest.mark.parametrize(("largest", "unwritten"), [(1_000, "tables/summary.csv"), (30_000, "plots/")])
 def test_a_report_that_cannot_be_written_is_one_sentence_and_leaves_what_was_there(study_folder, largest, unwritten):
     folder = study_folder(seeds=range(3))
     build(folder)
@@ -214,19 +215,27 @@ def test_lost_predictions_cost_no_more_than_their_agreement(study_folder):
     (folder / "predictions" / "keras-matched-seed0.npy").unlink()
     (folder / "predictions" / "torch-matched-seed0.npy").write_bytes(b"cut off")
     report = assemble(folder)
-    assert len(report.agreements) == 1  # of the two runs of seed 1
+    assert len(report.tables["agreement"]) == 1  # of the two runs of seed 1
     (notice,) = [notice for notice in report.notices if "without predictions" in notice]
     assert notice.startswith("2 completed run(s) without predictions (keras-matched-seed0.npy: missing; torch-matched-")
     shutil.rmtree(folder / "predictions")
     without = assemble(folder)
-    assert len(without.agreements) == 0
-    assert "No two runs to compare." in render(without)
+    assert len(without.tables["agreement"]) == 0
+    assert "No two runs to compare." in render(without, pictures=False)
 
 
 def test_predictions_of_runs_that_did_not_complete_are_not_missed(study_folder):
     folder = study_folder(seeds=[0], changed={"keras-matched-seed0": FAILED, "torch-matched-seed0": {"status": "oom"}})
     shutil.rmtree(folder / "predictions")
     assert not any("predictions" in notice for notice in assemble(folder).notices)
+
+
+def test_predictions_of_runs_that_did_not_complete_count_for_nothing(everything):
+    lost = everything.folder / "predictions" / "torch-matched-seed3.npy"
+    assert lost.exists()
+    assert lost.stem not in everything.inputs.predictions
+    agreement = everything.tables["agreement"].set_index(["track", "a", "b"])["n"]
+    assert agreement["matched", "keras", "torch"] == 4
 
 
 def test_diverged_runs_are_drawn_nowhere(study_folder):
@@ -244,13 +253,13 @@ def test_a_study_begun_a_moment_ago_has_a_report(study_folder):
 def test_one_contender_alone_is_compared_with_nothing(study_folder):
     report = assemble(study_folder(("keras",), [0], changed={"keras-matched-seed0": FAILED}))
     assert len(report.comparisons) == 0
-    assert "One contender alone: nothing is compared." in render(report)
-    assert len(report.defaults) == 0
+    assert "One contender alone: nothing is compared." in render(report, pictures=False)
+    assert len(report.tables["defaults"]) == 0
 
 
 def test_a_pair_of_copies_is_told_as_a_control_on_screen_and_page(study_folder):
     report = assemble(study_folder(("torch", "torch#2", "keras")))
-    page = render(report)
+    page = render(report, pictures=False)
     (control,) = report.control
     assert control.startswith("torch and torch#2 are the same framework (matched): ")
     assert f"[A/A control] {control}\n" in shown(report)
@@ -267,7 +276,7 @@ def test_the_screen_shows_verdicts_then_defaults_then_means_then_notices_then_th
     text = shown(everything)
     sentences = list(everything.comparisons["sentence"])
     notes = [f"note: {notice}\n" for notice in everything.notices]
-    defaults = everything.defaults[everything.defaults["metric"].isin(["test_accuracy", "train_seconds"])]["sentence"]
+    defaults = everything.tables["defaults"].set_index("metric")["sentence"][["test_accuracy", "train_seconds"]]
     assert len(defaults) == 2
     assert len(sentences) == 8
     sentences += [f"[defaults] {sentence}\n" for sentence in defaults]
@@ -281,7 +290,7 @@ def test_a_report_loads_no_framework_and_no_ray(study_folder):
     folder = study_folder(seeds=[0])
     code = (
         "import sys; from pathlib import Path; from runners.report.build import build; "
-        "from runners.report import screen; print(len(build(Path(sys.argv[1])).plots)); "
+        "from runners.report.output import terminal; print(len(build(Path(sys.argv[1])).plots)); "
         "print(*{'keras', 'tensorflow', 'torch', 'jax', 'ray'} & set(sys.modules))"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(folder)]

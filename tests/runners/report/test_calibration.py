@@ -14,14 +14,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.comparisons import any_differ
-from runners.report.metrics import METRICS
-from runners.report.statistics import Comparison, holm, simultaneous_band
-from runners.report.verdict import DIFFERENT, compare, verdict
+from runners.report.metrics import COMPARED
+from runners.report.sections.comparison.table import any_differ
+from runners.report.sections.comparison.verdict import DIFFERENT, compare, verdict
+from runners.report.statistics.differences import Comparison, holm
+from runners.report.statistics.means import simultaneous_band
 
 STUDIES = 2_000
 BANDS = 2_000
-ACCURACY, *_, TOTAL = METRICS
+ACCURACY, *_, TOTAL = COMPARED
+MARGINS = {False: 0.005, True: 1.05}  # the plan's defaults, of differences and of ratios
 SHARED, ALONE = 0.002, 0.0015
 # Of 2,000 studies the share found strays so far from the true one in one case of a thousand.
 STRAY = 3.1 * np.sqrt(0.05 * 0.95 / STUDIES)
@@ -34,9 +36,9 @@ def all_at_once(metric, a, b, paired):
     back = np.exp if metric.ratio else np.asarray
     differences = back(x.mean(axis=1) - y.mean(axis=1))
     ci95, ci90 = (back(np.transpose(test.confidence_interval(level))) for level in (0.95, 0.9))
-    n, margin = a.shape[1], metric.margin
+    n, margin = a.shape[1], MARGINS[metric.ratio]
     return [
-        Comparison(n, n, n, d, tuple(wide), tuple(narrow), p, None, margin, paired, None, metric.ratio)
+        Comparison(n, n, n, d, tuple(wide), tuple(narrow), p, None, margin, paired, metric.ratio)
         for d, wide, narrow, p in zip(differences, ci95, ci90, test.pvalue, strict=True)
     ]
 
@@ -46,7 +48,7 @@ def all_at_once(metric, a, b, paired):
 def test_all_studies_at_once_are_what_each_is_alone(metric, paired):
     a, b = np.random.default_rng(1).normal(0.9, 0.01, (2, 30, 6))
     for found, one, other in zip(all_at_once(metric, a, b, paired), a, b, strict=True):
-        alone = compare(metric, one, other, paired=paired)
+        alone = compare(metric, MARGINS[metric.ratio], one, other, paired=paired)
         assert (found.difference, *found.ci95, *found.ci90, found.p_difference) == pytest.approx(
             (alone.difference, *alone.ci95, *alone.ci90, alone.p_difference), rel=1e-9, abs=1e-12
         )

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.comparisons import any_differ, comparisons_table
-from runners.report.statistics import noether_pairs
-from runners.report.tables import runs_table
-from runners.report.wording import comparison_grid
+from runners.report.sections.comparison.section import COLUMNS
+from runners.report.sections.comparison.table import any_differ, comparisons_table
+from runners.report.statistics.shares import noether_pairs
+from tests.runners.report.conftest import cells, made_inputs
 
 METRICS = ["test_accuracy", "test_loss", "train_seconds", "total_seconds"]
 ACCURACIES = {
@@ -37,7 +37,7 @@ def study(make_record, make_plan):
             for seed in (seeds or {}).get(contender, range(8))
         ]
         declared = make_plan(contenders=contenders, tracks=(track,), **plan)
-        return comparisons_table(runs_table(records, declared.target_accuracy), declared)
+        return comparisons_table(made_inputs(declared, records))
 
     return compared
 
@@ -57,7 +57,7 @@ def of(table, metric="test_accuracy"):
 
 def test_every_pair_is_compared_on_every_metric_the_primary_one_first(make_plan):
     plan = make_plan(contenders=("torch", "keras", "keras:mirrored:2"), tracks=("native", "matched"))
-    table = comparisons_table(runs_table([]), plan)
+    table = comparisons_table(made_inputs(plan, []))
     pairs = [("torch", "keras"), ("torch", "keras:mirrored:2"), ("keras", "keras:mirrored:2")]
     expected = [(track, *pair, metric) for track in ("native", "matched") for pair in pairs for metric in METRICS]
     assert list(table[["track", "a", "b", "metric"]].itertuples(index=False, name=None)) == expected
@@ -93,7 +93,7 @@ def test_native_runs_do_not_pair_and_all_of_them_count(study):
 
 def test_native_and_matched_runs_are_never_mixed(make_record, make_plan):
     records = [make_record("keras", 0, "matched"), make_record("torch", 0, "native")]
-    table = comparisons_table(runs_table(records), make_plan(tracks=("matched", "native")))
+    table = comparisons_table(made_inputs(make_plan(tracks=("matched", "native")), records))
     assert list(table["n"]) == [0] * 8
     assert table["difference"].isna().all()
 
@@ -228,8 +228,8 @@ def test_a_correction_stays_within_its_pair_and_track(study, make_record, make_p
         for name in ("keras", "torch"):
             for seed in range(8):
                 both.append(make_record(name, seed, track, train_seconds=SECONDS[name][seed], total_seconds=50 + seed))
-    together = comparisons_table(runs_table(both), make_plan(tracks=("matched", "native")))
-    alone = comparisons_table(runs_table(both), make_plan(tracks=("matched",)))
+    together = comparisons_table(made_inputs(make_plan(tracks=("matched", "native")), both))
+    alone = comparisons_table(made_inputs(make_plan(tracks=("matched",)), both))
     assert together["p_difference"][:4].equals(alone["p_difference"])
 
 
@@ -406,22 +406,22 @@ def test_where_nothing_varied_no_number_of_runs_gives_a_verdict(study):
 def test_the_table_for_reading_marks_the_primary_metric_and_has_every_interval(study):
     for track, needed in (("matched", "-"), ("native", f"{of(study(track='native'))['win_runs_needed']:,}")):
         table = study(track=track)
-        heading, first, second, *_ = comparison_grid(table)
+        heading, first, second, *_ = cells(COLUMNS, table)
         row = of(table)
-        cells = dict(zip(heading, first, strict=True))
-        assert cells["metric"] == "test accuracy (primary)"
+        shown = dict(zip(heading, first, strict=True))
+        assert shown["metric"] == "test accuracy (primary)"
         assert second[0] == "test loss"
-        assert cells["p of a difference (Holm)"] == f"{row['p_difference']:.2g}"
-        assert (cells["reference"], cells["other"]) == ("keras", "torch")
-        assert cells["difference"] == f"{100 * row['difference']:+.2f} points"
+        assert shown["p of a difference (Holm)"] == f"{row['p_difference']:.2g}"
+        assert (shown["reference"], shown["other"]) == ("keras", "torch")
+        assert shown["difference"] == f"{100 * row['difference']:+.2f} points"
         low, high = (f"{100 * row[end]:+.2f}" for end in ("ci95_low", "ci95_high"))
-        assert cells["95 % interval"] == f"[{low}, {high}]"
-        assert cells["margin"] == "[-0.5, +0.5]"
-        assert cells["wins of the other"] == ("2" if track == "matched" else "-")
-        assert cells["other better"] == f"{100 * row['win_share']:.0f} %"
-        assert cells["its 95 % interval"] == f"[{100 * row['win_share_low']:.0f}, {100 * row['win_share_high']:.0f}]"
-        assert cells["runs to show it"] == needed
-    (_, empty, *_) = comparison_grid(study({"keras": [], "torch": []}))
+        assert shown["95 % interval"] == f"[{low}, {high}]"
+        assert shown["margin"] == "[-0.5, +0.5]"
+        assert shown["wins of the other"] == ("2" if track == "matched" else "-")
+        assert shown["other better"] == f"{100 * row['win_share']:.0f} %"
+        assert shown["its 95 % interval"] == f"[{100 * row['win_share_low']:.0f}, {100 * row['win_share_high']:.0f}]"
+        assert shown["runs to show it"] == needed
+    (_, empty, *_) = cells(COLUMNS, study({"keras": [], "torch": []}))
     assert empty[-4:] == ("0", "-", "-", "-")
     assert empty[7:13] == ("-", "-", "-", "[-0.5, +0.5]", "-", "-")
 
@@ -432,7 +432,7 @@ def test_copies_pair_by_seed_as_contenders_do(make_record, make_plan):
         for name, like in (("torch", "torch"), ("torch#2", "keras"))
         for seed in range(8)
     ]
-    row = of(comparisons_table(runs_table(records), make_plan(contenders=("torch", "torch#2"))), "train_seconds")
+    row = of(comparisons_table(made_inputs(make_plan(contenders=("torch", "torch#2")), records)), "train_seconds")
     assert (row["a"], row["b"], row["n"], row["paired"]) == ("torch", "torch#2", 8, True)
     assert row["difference"] == pytest.approx(np.exp(np.mean(np.log(SECONDS["keras"]) - np.log(SECONDS["torch"]))))
 

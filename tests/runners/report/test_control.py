@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.comparisons import comparisons_table
-from runners.report.control import control_sentences
-from runners.report.tables import runs_table
+from runners.report.sections.comparison.section import control_sentences
+from runners.report.sections.comparison.table import comparisons_table
+from tests.runners.report.conftest import made_inputs
 
 SECONDS = {
     "torch": [29.0, 30.9, 30.2, 29.8, 30.1],
@@ -37,7 +37,7 @@ def control(make_record, make_plan):
             for seed in seeds
         ]
         return control_sentences(
-            comparisons_table(runs_table(records), make_plan(contenders=contenders, tracks=tracks))
+            comparisons_table(made_inputs(make_plan(contenders=contenders, tracks=tracks), records))
         )
 
     return told
@@ -88,7 +88,7 @@ def test_one_pair_of_runs_has_no_interval_and_none_no_number(control):
 def test_wild_times_are_told_too(make_record, make_plan):
     seconds = {"torch": (1e-300, 1.0), "torch#2": (1.0, 1e300)}
     records = [make_record(name, seed, train_seconds=seconds[name][seed]) for name in seconds for seed in (0, 1)]
-    table = comparisons_table(runs_table(records), make_plan(contenders=tuple(seconds), tracks=("matched",)))
+    table = comparisons_table(made_inputs(make_plan(contenders=tuple(seconds), tracks=("matched",)), records))
     wild = table.assign(ci95_low=0.0, ci95_high=np.inf)[table["metric"] == "train_seconds"]
     assert " % [-100.0, +inf] with nothing to cause it" in control_sentences(wild)[0]
 

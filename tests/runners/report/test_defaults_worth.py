@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.defaults_worth import defaults_table
-from runners.report.statistics import difference_change
-from runners.report.tables import runs_table
+from runners.report.sections.defaults import defaults_table
+from runners.report.statistics.differences import difference_change
+from tests.runners.report.conftest import made_inputs
 
 METRICS = ["test_accuracy", "test_loss", "train_seconds", "total_seconds"]
 BOTH = ("matched", "native")
@@ -26,7 +26,7 @@ def table(make_record, make_plan):
             for seed, value in enumerate(of_seeds)
         ]
         declared = make_plan(contenders=contenders, tracks=tracks, **plan)
-        return defaults_table(runs_table(records, declared.target_accuracy), declared)
+        return defaults_table(made_inputs(declared, records))
 
     return of
 
@@ -54,7 +54,7 @@ def shifted(by, values=NATIVE_B):
 
 def test_every_pair_has_a_row_for_every_metric_the_primary_one_first(make_plan):
     plan = make_plan(contenders=("torch", "keras", "keras:mirrored:2"), tracks=("native", "matched"))
-    found = defaults_table(runs_table([]), plan)
+    found = defaults_table(made_inputs(plan, []))
     pairs = [("torch", "keras"), ("torch", "keras:mirrored:2"), ("keras", "keras:mirrored:2")]
     expected = [(*pair, metric) for pair in pairs for metric in METRICS]
     assert list(found[["a", "b", "metric"]].itertuples(index=False, name=None)) == expected

@@ -10,12 +10,11 @@ import pytest
 
 from runners.parity import checks
 from runners.report.build import assemble
-from runners.report.comparisons import comparisons_table
-from runners.report.document import SCHEMA, to_json
-from runners.report.headline import headlines
-from runners.report.statistics import paired_comparison, runs_needed
-from runners.report.tables import runs_table
-from tests.runners.report.conftest import an_audit
+from runners.report.output.json import SCHEMA, to_json
+from runners.report.sections.comparison.section import headlines
+from runners.report.sections.comparison.table import comparisons_table
+from runners.report.statistics.differences import paired_comparison, runs_needed
+from tests.runners.report.conftest import an_audit, made_inputs
 
 SPREAD = np.array([0.001, -0.001, 0.0005, -0.0005, 0.0])
 
@@ -25,7 +24,7 @@ def told(make_record, make_plan, gaps, **given):
     plan = make_plan(seeds=range(len(gaps)), **given)
     records = [make_record("keras", seed, test_accuracy=0.88) for seed in range(len(gaps))]
     records += [make_record("torch", seed, test_accuracy=0.88 + gap) for seed, gap in enumerate(gaps)]
-    (headline,) = headlines(comparisons_table(runs_table(records), plan))
+    (headline,) = headlines(comparisons_table(made_inputs(plan, records)))
     assert (headline.track, headline.pair) == ("matched", "torch compared with keras")
     return headline.rows[0]
 
@@ -95,7 +94,7 @@ def test_a_headline_never_says_more_than_the_corrected_test(make_record, make_pl
         for name, slow in (("keras", 0), ("torch", 1))
         for seed in range(5)
     ]
-    (headline,) = headlines(comparisons_table(runs_table(records), make_plan()))
+    (headline,) = headlines(comparisons_table(made_inputs(make_plan(), records)))
     found = {row["metric"]: row for row in headline.rows}
     assert found["train_seconds"]["verdict"] == "inconclusive"
     assert found["train_seconds"]["ci95_low"] > 1
@@ -131,7 +130,7 @@ def test_a_fixed_draw_is_told_in_every_sentence(make_record, make_plan):
 
 def test_what_is_not_matched_is_not_called_so_and_each_track_and_pair_is_told_once(make_record, make_plan):
     plan = make_plan(contenders=("keras", "torch", "torch#2"), tracks=("native", "matched"))
-    table = comparisons_table(runs_table([]), plan, unmatched={"torch#2"})
+    table = comparisons_table(made_inputs(plan, [], unmatched={"torch#2"}))
     assert [(headline.track, headline.pair) for headline in headlines(table)] == [
         ("native", "torch compared with keras"),
         ("native", "torch#2 compared with keras"),
@@ -140,7 +139,7 @@ def test_what_is_not_matched_is_not_called_so_and_each_track_and_pair_is_told_on
         ("not matched", "torch#2 compared with keras"),
         ("not matched", "torch#2 compared with torch"),
     ]
-    assert headlines(comparisons_table(runs_table([]), make_plan(contenders=("keras",)))) == []
+    assert headlines(comparisons_table(made_inputs(make_plan(contenders=("keras",)), []))) == []
 
 
 def test_the_document_has_every_comparison_unrounded_and_nothing_that_json_lacks(everything):

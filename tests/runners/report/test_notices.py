@@ -5,7 +5,12 @@ import pytest
 from runners.core.spec import RunSpec
 from runners.core.store import Unreadable
 from runners.core.study import run_specs
-from runners.report.notices import notices
+from runners.report import notices as module
+from tests.runners.report.conftest import made_inputs
+
+
+def notices(plan, records, unreadable=(), unpredicted=(), **given):
+    return module.notices(made_inputs(plan, records, unreadable=unreadable, unpredicted=unpredicted, **given))
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from runners.report.build import build
-from runners.report.document import to_json
-from runners.report.screen import show
+from runners.report.output.json import to_json
+from runners.report.output.terminal import show
 from tests.runners.report.conftest import ACCURACIES, make_stub_study
 
 SHAPE = np.array([-1.0, 1.0, -0.5, 0.5, 0.0])
@@ -44,7 +44,7 @@ def report(request, tmp_path_factory):
 
 def expected(report, metric):
     """Signed text with its unit, the phrase, and the exact number of the second contender against the first."""
-    reference, other = map(str, report.study.plan.contenders)
+    reference, other = map(str, report.inputs.study.plan.contenders)
     sign = 1 if other == "torch" else -1
     if metric == "test_accuracy":
         word = "higher" if sign > 0 else "lower"
@@ -115,10 +115,14 @@ def test_the_other_way_round_is_said_nowhere(report):
 
 
 def test_images_per_second_are_a_column_and_no_comparison(report):
-    assert "images_per_second" in report.runs
-    assert "images_per_second_mean" in report.summary
+    assert "images_per_second" in report.inputs.runs
+    assert "images_per_second_mean" in report.tables["summary"]
     assert "images per second" in texts(report)["screen"]
-    for table in (report.comparisons["metric"], report.defaults["metric"], numbers(report, "differences.csv").index):
+    for table in (
+        report.comparisons["metric"],
+        report.tables["defaults"]["metric"],
+        numbers(report, "differences.csv").index,
+    ):
         assert "images_per_second" not in list(table)
     for text in texts(report).values():
         assert "Images per second" not in text

@@ -1,9 +1,7 @@
 import base64
 import html
-import itertools
 import re
 import shlex
-from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,14 +13,11 @@ from runners.core.spec import Contender, Settings
 from runners.parity import divergence
 from runners.parity.divergence import Trace
 from runners.report import wording
-from runners.report.agreement import agreement_sentences, mcnemar_sentences
 from runners.report.build import assemble, build
-from runners.report.page import render
-from runners.report.precision import precision_grid
-from runners.report.sections import sections
-from runners.report.wording import agreement_grid
-from runners.report.wrong_winner import wrong_winner_grid
-from tests.runners.report.conftest import make_stub_study
+from runners.report.output.html import render
+from runners.report.sections.about import reproduce_section
+from runners.report.sections.agreement import READING, agreement_sentences, mcnemar_sentences
+from tests.runners.report.conftest import cells, make_stub_study
 
 VOID = {"meta", "img", "br"}
 TRACEBACK = "Traceback (most recent call last):"
@@ -134,28 +129,20 @@ def test_verdicts_come_before_notices_and_those_before_the_rest(everything, page
 def test_the_command_that_reproduces_the_study_is_there(everything, page, source):
     assert "python scripts/compare.py keras torch --seeds 5 --out 'results/a & b'" in page.text
     assert "a &amp; b" in source
-    assert f"Begun 2026-03-01 09:30 UTC, code at commit {everything.study.git_commit}" in page.text
+    assert f"Begun 2026-03-01 09:30 UTC, code at commit {everything.inputs.study.git_commit}" in page.text
 
 
 def rebuild_command(report):
-    return shlex.split(html.unescape(re.search("<h3>This page</h3>\n<pre>(.*)</pre>", render(report)).group(1)))
+    return shlex.split(
+        html.unescape(re.search("<h3>This page</h3>\n<pre>(.*)</pre>", render(report, pictures=False)).group(1))
+    )
 
 
 def test_the_command_that_makes_this_page_again_leads_from_the_project_to_its_folder(everything, monkeypatch):
-    bare = replace(everything, plots=())
-    assert rebuild_command(bare) == ["python", "scripts/report.py", str(everything.folder)]
+    assert rebuild_command(everything) == ["python", "scripts/report.py", str(everything.folder)]
     monkeypatch.setattr(wording, "PROJECT", Path("/a project"))
-    inside = replace(bare, folder=Path("/a project/results/a & b"))
-    assert rebuild_command(inside) == ["python", "scripts/report.py", "results/a & b"]
-
-
-def test_a_plot_that_no_section_asks_for_is_shown_with_the_others_and_each_once(everything):
-    new = replace(everything.plots[0], name="my_own")
-    shown = {
-        s.anchor: [plot.name for plot in s.plots] for s in sections(replace(everything, plots=(*everything.plots, new)))
-    }
-    assert "my_own" in shown["plots"]
-    assert Counter(itertools.chain(*shown.values())) == Counter([*(plot.name for plot in everything.plots), "my_own"])
+    inside = reproduce_section(replace(everything.inputs, folder=Path("/a project/results/a & b")))
+    assert shlex.split(dict(inside.texts)["This page"]) == ["python", "scripts/report.py", "results/a & b"]
 
 
 def test_what_was_compared_is_described(page):
@@ -178,7 +165,7 @@ def test_what_varied_is_described(page):
     ],
 )
 def test_what_was_held_fixed_is_described_and_nothing_is_said_to_be_over_seeds(study_folder, vary, told):
-    text = Page(render(assemble(study_folder(vary=vary)))).text
+    text = Page(render(assemble(study_folder(vary=vary)), pictures=False)).text
     assert f"Between the runs of a contender, what varied was {told}" in text
     assert "with Adam at 0.001, in 5 runs each, on CPUs" in text
     assert "over 5 seeds" not in text
@@ -186,7 +173,7 @@ def test_what_was_held_fixed_is_described_and_nothing_is_said_to_be_over_seeds(s
 
 def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everything, page):
     (section,) = re.findall("For the other sources, (.*) What the defaults are worth", page.text)
-    row = everything.variance.iloc[0]
+    row = everything.tables["variance"].iloc[0]
     interval = f"[{row['sd_ci95_low']:.2g}, {row['sd_ci95_high']:.2g}]"
     found = f"weights and order keras, matched test accuracy 5 {row['mean']:.4f} {row['sd']:.2g} {interval}"
     assert found in section
@@ -198,17 +185,18 @@ def test_where_variance_comes_from_is_shown_with_how_to_learn_the_rest(everythin
 
 def test_how_sure_a_mean_is_and_how_often_one_run_misleads_is_shown_with_the_plots_of_variance(everything, source):
     section = source[source.index('<h2 id="variance">') : source.index('<h2 id="defaults">')]
-    for grid in (precision_grid(everything.variance), wrong_winner_grid(everything.wrong_winner)):
-        assert len(grid) > 2
-        for cells in grid[1:]:
-            found = "".join(f"<t[dh][^>]*>{re.escape(cell)}</t[dh]>\\s*" for cell in cells)
-            assert re.search(found, section), cells
+    (shown,) = [section for section in everything.sections if section.anchor == "variance"]
+    for table in shown.tables:
+        assert len(table.rows) >= 2
+        for row in table.rows:
+            found = "".join(f"<t[dh][^>]*>{re.escape(cell)}</t[dh]>\\s*" for cell in row)
+            assert re.search(found, section), row
     shown = [plot for plot in everything.plots if f'alt="{plot.alt}"' in html.unescape(section)]
     assert [plot.name for plot in shown] == ["variance", "variance_half_width"]
 
 
 def test_one_contender_alone_has_no_wrong_winner(study_folder):
-    assert "wrong winner" not in render(assemble(study_folder(("keras",), [0, 1])))
+    assert "wrong winner" not in render(assemble(study_folder(("keras",), [0, 1])), pictures=False)
 
 
 def test_counts_of_runs_stand_beside_the_means(page):
@@ -218,21 +206,21 @@ def test_counts_of_runs_stand_beside_the_means(page):
 
 
 def test_the_means_are_those_of_the_summary(everything, page):
-    row = everything.summary.iloc[0]
+    row = everything.tables["summary"].iloc[0]
     assert f"{row['test_accuracy_mean']:.4f} ± {row['test_accuracy_sd']:.4f}" in page.text
 
 
 def test_how_far_runs_agree_is_told_and_tabled(everything, page, source):
     table = source[source.index('<h2 id="agreement">') : source.index('<h2 id="audit">')]
-    assert len(mcnemar_sentences(everything.agreements)) == 2
+    assert len(mcnemar_sentences(everything.tables["agreement"])) == 2
     for say in (agreement_sentences, mcnemar_sentences):
-        for track, sentence in say(everything.agreements):
+        for track, sentence in say(everything.tables["agreement"]):
             assert f"{track} : {sentence}" in page.text
     assert "It judges these two trained networks, not two ways of training them" in page.text
     rows = re.findall(
         r"<tr><th scope=\"row\">(\w+)</th><td>([\w ]+)</td><td>([\w ,]+)</td><td class=\"n\">(\d+)</td>", table
     )
-    assert rows == [row[:4] for row in agreement_grid(everything.agreements)[1:]]
+    assert rows == [row[:4] for row in cells(READING, everything.tables["agreement"])[1:]]
     assert len(rows) == 6
 
 
@@ -253,21 +241,21 @@ def test_page_and_plot_say_by_whose_norm_distances_are_divided(study_folder):
 
 
 def test_what_the_defaults_are_worth_is_told_for_each_metric(everything, page):
-    assert len(everything.defaults) == 4
-    for sentence in everything.defaults["sentence"]:
+    assert len(everything.tables["defaults"]) == 4
+    for sentence in everything.tables["defaults"]["sentence"]:
         assert sentence in page.text
     assert "only one of matched and native" not in page.text
 
 
 def test_one_track_says_what_would_tell_what_the_defaults_are_worth(study_folder):
-    page = Page(render(assemble(study_folder(seeds=[0]))))
+    page = Page(render(assemble(study_folder(seeds=[0])), pictures=False))
     assert "This study has only one of matched and native. A study with --track matched,native tells" in page.text
 
 
 def test_every_run_has_a_row(everything, source):
     table = source[source.index('<h2 id="runs">') : source.index('<h2 id="failures">')]
     assert re.findall(r"<tr><th[^>]*>([^<]+)</th><td[^>]*>(\w+)</td>", table) == [
-        (record.run_id, record.status) for record in everything.records
+        (record.run_id, record.status) for record in everything.inputs.records
     ]
 
 

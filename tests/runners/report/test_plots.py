@@ -1,6 +1,5 @@
 import itertools
 import re
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -12,27 +11,27 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from runners.parity.divergence import Divergence, Line
-from runners.report.comparisons import comparisons_table
-from runners.report.contrasts import SEEDS_AS_DOTS, forest, paired_runs
-from runners.report.curves import CURVES, QUANTILES, SEED, learning_curves
-from runners.report.divergence import divergence_plot
-from runners.report.gallery import draw_all
-from runners.report.metrics import declared_metrics
-from runners.report.plots import COLOURS, IN_THE_DARK, INK, looks
-from runners.report.scaling import scaling_table
-from runners.report.scaling_plot import scaling_plot
-from runners.report.spreads import RUNS_AS_DOTS, distribution
-from runners.report.stages import STAGES, split_clock
-from runners.report.statistics import simultaneous_band
-from runners.report.tables import clocks_table, epochs_table, runs_table
-from runners.report.variance import Source, variance_table
+from runners.report.metrics import BY_NAME, CURVES, compared_metrics
+from runners.report.plots import COLOURS, IN_THE_DARK, INK, looks, replace_all
+from runners.report.sections import learning, variance
+from runners.report.sections.clock import STAGES, split_clock
+from runners.report.sections.comparison import section as comparison
+from runners.report.sections.comparison.plots import SEEDS_AS_DOTS, forest, paired_runs
+from runners.report.sections.comparison.table import comparisons_table
+from runners.report.sections.learning import QUANTILES, SEED, learning_curves
+from runners.report.sections.parity import divergence_plot
+from runners.report.sections.scaling import scaling_plot, scaling_table
+from runners.report.sections.spread import RUNS_AS_DOTS, distribution
+from runners.report.statistics.means import simultaneous_band
+from runners.report.tables import epochs_table, runs_table
+from tests.runners.report.conftest import made_inputs
 
 ONE_RUN = [
     *("test_accuracy", "test_loss", "train_loss", "seconds_per_epoch"),
     *("distribution_test_accuracy", "distribution_test_loss"),
     *("distribution_train_seconds", "distribution_total_seconds", "split_clock"),
 ]
-NAMES = ["differences", *ONE_RUN[:4], "pairs_test_accuracy", "pairs_train_seconds", *ONE_RUN[4:]]
+NAMES = ["differences", "pairs_test_accuracy", "pairs_train_seconds", *ONE_RUN]
 NAMES += ["variance", "variance_half_width"]
 BAND = ["simultaneous 95 % band", "5 % and 95 % of runs"]
 
@@ -53,22 +52,21 @@ def bands(figure):
 
 
 def accuracy_curves(records):
-    return learning_curves(epochs_table(records), "test_accuracy")
+    return learning_curves(epochs_table(records), BY_NAME["test_accuracy"])
 
 
 def drawn(make_plan, records, folder):
-    plan, runs = make_plan(), runs_table(records)
-    made = {"runs": runs, "epochs": epochs_table(records), "comparisons": comparisons_table(runs, plan)}
-    what = {"study": SimpleNamespace(plan=plan), "records": records, "divergence": None}
-    made |= {"scaling": scaling_table(runs, plan), "variance": variance_table({"all": Source(runs)})}
-    return draw_all(SimpleNamespace(folder=folder, **made, **what))
+    inputs = made_inputs(make_plan(), records)
+    made = [comparison.section(inputs, comparisons_table(inputs)), learning.section(inputs), variance.section(inputs)]
+    plots = [plot for section in made for plot in section.plots]
+    replace_all(plots, folder / "plots")
+    return plots
 
 
 def pairs(plan, records, name="test_accuracy", unmatched=()):
     """The plots of pairs by seed, where these contenders fail the parity audit."""
-    runs = runs_table(records)
-    metric = next(metric for metric in declared_metrics(plan) if metric.name == name)
-    return paired_runs(runs, comparisons_table(runs, plan, unmatched), metric, "x (y)")
+    inputs = made_inputs(plan, records, unmatched=unmatched)
+    return paired_runs(inputs.runs, comparisons_table(inputs), BY_NAME[name])
 
 
 def test_every_plot_is_there_as_png_svg_and_csv(everything):
@@ -192,7 +190,7 @@ def test_a_mean_reaches_as_far_as_the_shortest_run_and_runs_as_far_as_they_went(
 def test_tracks_have_axes_of_their_own_so_that_bands_do_not_pile_up(make_record):
     records = [make_record(name, track=track) for name in ("keras", "torch") for track in ("matched", "native")]
     figure = accuracy_curves(records).figure
-    assert [axes.get_title() for axes in figure.axes] == ["matched", "native"]
+    assert [axes.get_title("left") for axes in figure.axes] == ["matched", "native"]
     assert legend(figure)[:2] == ["keras matched, mean of 1", "torch matched, mean of 1"]
     assert len(accuracy_curves(records[::2]).figure.axes) == 1
 
@@ -203,7 +201,9 @@ def test_a_framework_has_one_colour_everywhere(make_record):
         table = epochs_table([make_record(name, track=track) for track in ("matched", "native") for name in order])
         for (contender, _), look in looks(table).items():
             assert look.colour == COLOURS[re.split("[:#]", contender)[0]]
-        shown = {to_hex(line.get_color()) for line in lines(learning_curves(table, "test_loss").figure, thick=True)}
+        shown = {
+            to_hex(line.get_color()) for line in lines(learning_curves(table, BY_NAME["test_loss"]).figure, thick=True)
+        }
         assert shown == {colour.lower() for colour in COLOURS.values()}
 
 
@@ -237,9 +237,9 @@ def test_a_track_keeps_its_dash_pattern_where_a_framework_has_no_run_on_the_othe
 
 def test_axes_are_labelled_epochs_whole_and_seconds_from_zero(make_record):
     table = epochs_table([make_record(epochs=3), make_record(seed=1, epochs=3)])
-    for column, label in CURVES.items():
-        axes = learning_curves(table, column).figure.axes[0]
-        assert axes.get_ylabel() == label
+    for metric in CURVES:
+        axes = learning_curves(table, metric).figure.axes[0]
+        assert axes.get_ylabel() == metric.axis
         assert all(tick == int(tick) for tick in axes.get_xticks())
     assert axes.get_ylabel() == "training (seconds per epoch)"
     assert axes.get_ylim()[0] == 0
@@ -247,7 +247,7 @@ def test_axes_are_labelled_epochs_whole_and_seconds_from_zero(make_record):
 
 def test_the_split_clock_s_stages_add_up_to_the_mean_total(make_record):
     records = [make_record(name, seed) for name in ("keras", "torch") for seed in range(3)]
-    axes = split_clock(clocks_table(records)).figure.axes[0]
+    axes = split_clock(records).figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     ends = dict.fromkeys(names, 0.0)
     for bar in axes.patches:
@@ -262,16 +262,17 @@ def test_the_split_clock_s_stages_add_up_to_the_mean_total(make_record):
 
 def test_the_forest_has_every_comparison_in_its_unit_with_its_margin(make_record, make_plan):
     plan = make_plan()
-    runs = runs_table([make_record(name, seed) for name in ("keras", "torch") for seed in range(5)])
-    table = comparisons_table(runs, plan)
-    plot = forest(table, declared_metrics(plan))
+    table = comparisons_table(
+        made_inputs(plan, [make_record(name, seed) for name in ("keras", "torch") for seed in range(5)])
+    )
+    plot = forest(table, compared_metrics(plan))
     shown = plot.data.set_index("metric")
     told = table.set_index("metric")
     assert set(shown.index) == set(told.index)
     for end in ("difference", "ci95_low", "ci90_high"):
         assert shown.loc["test_accuracy", end] == pytest.approx(100 * told.loc["test_accuracy", end])
         assert shown.loc["train_seconds", end] == pytest.approx(100 * told.loc["train_seconds", end] - 100)
-    panels = {axes.get_title(): axes for axes in plot.figure.axes}
+    panels = {axes.get_title("left"): axes for axes in plot.figure.axes}
     assert len(panels) == len(table) == 4
     for name, unit, pair in (("Test accuracy", "points", "torch - keras"), ("Training time", "%", "torch / keras")):
         assert panels[name].get_xlabel() == f"difference ({unit})"
@@ -289,13 +290,13 @@ def test_the_forest_says_in_words_what_its_numbers_are(make_record, make_plan):
     seconds = {"keras": 30.0, "torch": 33.03}
     records = [make_record(name, s, train_seconds=seconds[name] + 0.1 * s) for name in seconds for s in range(5)]
     plan = make_plan(time_margin=1.25)
-    table = comparisons_table(runs_table(records), plan)
-    alt = forest(table, declared_metrics(plan)).alt
+    table = comparisons_table(made_inputs(plan, records))
+    alt = forest(table, compared_metrics(plan)).alt
     row = table.set_index("metric").loc["train_seconds"]
     middle, low, high = (f"{100 * row[name] - 100:+.1f}" for name in ("difference", "ci95_low", "ci95_high"))
     told = f"matched, torch / keras: {middle} %, 95 % interval [{low}, {high}], margin [-20, +25]"
     assert re.findall(r"Training time, (.+?); ", alt) == [told]
-    alone = forest(comparisons_table(runs_table(records[::5]), plan), declared_metrics(plan)).alt
+    alone = forest(comparisons_table(made_inputs(plan, records[::5])), compared_metrics(plan)).alt
     assert "torch / keras: +10.1 %, margin" in alone
 
 
@@ -303,16 +304,16 @@ def test_what_reaches_to_infinity_is_not_in_the_forest(make_record, make_plan):
     seconds = {"keras": (1.0, 1.0), "torch": (1e-150, 1e150)}
     records = [make_record(name, seed, train_seconds=seconds[name][seed]) for name in seconds for seed in (0, 1)]
     plan = make_plan()
-    table = comparisons_table(runs_table(records), plan)
+    table = comparisons_table(made_inputs(plan, records))
     assert table.set_index("metric").loc["train_seconds", "ci95_high"] == np.inf
-    shown = set(forest(table, declared_metrics(plan)).data["metric"])
+    shown = set(forest(table, compared_metrics(plan)).data["metric"])
     assert {"test_accuracy", "test_loss"} <= shown
     assert "train_seconds" not in shown
 
 
 def test_nothing_compared_has_no_forest(make_record, make_plan):
     plan = make_plan(contenders=("keras",))
-    assert forest(comparisons_table(runs_table([make_record()]), plan), declared_metrics(plan)) is None
+    assert forest(comparisons_table(made_inputs(plan, [make_record()])), compared_metrics(plan)) is None
 
 
 def test_a_seed_s_runs_are_joined_and_a_seed_that_lacks_one_is_left_out(make_record, make_plan):
@@ -400,7 +401,7 @@ def test_a_distribution_has_every_run_while_they_are_few_and_quantiles_once_they
     records = [make_record(seed=seed) for seed in range(RUNS_AS_DOTS + 1)]
     values = [record.epochs[-1].test_accuracy for record in records]
     for n, kinds in ((7, {"run": 7}), (8, {"run": 8, "quantile": 5}), (RUNS_AS_DOTS + 1, {"quantile": 5})):
-        data = distribution(runs_table(records[:n]), "test_accuracy").data
+        data = distribution(runs_table(records[:n]), BY_NAME["test_accuracy"]).data
         assert data["what"].str.partition(" ")[0].value_counts().to_dict() == kinds
         if "quantile" in kinds:
             median = data.loc[data["what"] == "quantile 0.5", "value"]

@@ -8,10 +8,15 @@ import pytest
 from scipy import stats
 
 from runners.report.pilot import Pilot
-from runners.report.precision import beyond_images_sentences, precision_grid, precision_sentences
+from runners.report.sections.variance import (
+    PRECISION,
+    Source,
+    beyond_images_sentences,
+    precision_sentences,
+    variance_table,
+)
 from runners.report.tables import runs_table
-from runners.report.variance import Source, variance_table
-from tests.runners.report.conftest import ACCURACIES
+from tests.runners.report.conftest import ACCURACIES, cells
 
 SD = np.std(ACCURACIES, ddof=1)
 
@@ -23,6 +28,10 @@ def table(make_runs):
         return variance_table({vary: Source(make_runs(**given), **known)})
 
     return of
+
+
+def precision_grid(variance):
+    return cells(PRECISION, variance[variance["metric"] == "test_accuracy"])
 
 
 def some_wrong(wrong):

@@ -8,11 +8,18 @@ from rich.console import Console
 from scipy import stats
 
 from runners.report.build import assemble, build
+from runners.report.output.terminal import show
 from runners.report.plots import save
-from runners.report.scaling import NOTE, scaling_grid, scaling_sentences, scaling_table
-from runners.report.scaling_plot import scaling_plot, scaling_points
-from runners.report.screen import show
+from runners.report.sections.scaling import (
+    READING,
+    _loops,
+    scaling_plot,
+    scaling_points,
+    scaling_sentences,
+    scaling_table,
+)
 from runners.report.tables import runs_table
+from tests.runners.report.conftest import cells
 
 # Seconds of training without the first step, of runs of 2 epochs of 1280 images, seed by seed.
 SECONDS = {
@@ -133,7 +140,11 @@ def test_a_strategy_of_one_replica_is_the_baseline_where_fit_would_be_another_lo
     assert set(rows["baseline"]) == {"keras:mirrored:1"}
     assert rows.loc["keras:mirrored:1", "speedup"] == 1
     assert not np.isnan(rows.loc["keras", "speedup_ci95_low"])
-    assert "against `keras` a speed-up holds the difference of the loops too" in NOTE
+    (warning,) = _loops(table(("keras", "keras:mirrored:2", "torch", "torch:ddp:2")))
+    assert (
+        "against `keras` a speed-up holds the difference of the loops too; in a study with `keras:mirrored:1`"
+        in warning
+    )
 
 
 def test_frameworks_without_a_strategy_have_no_rows(table):
@@ -151,7 +162,7 @@ def test_the_time_to_accuracy_is_over_the_runs_that_reached_it(table):
     changed = {f"torch-ddp-2-matched-seed{seed}": {"test_accuracy": 0.8} for seed in (0, 1)}
     rows = table(("torch", "torch:ddp:2"), changed=changed, target_accuracy=0.84)
     assert rows["n_reached"].tolist() == [5, 3]
-    assert scaling_grid(rows)[2][8].endswith(" (3 of 5 runs)")
+    assert cells(READING, rows)[2][8].endswith(" (3 of 5 runs)")
     assert table(("torch", "torch:ddp:2"))["seconds_to_accuracy"].isna().all()
 
 
@@ -199,10 +210,12 @@ def test_a_weak_study_says_whose_batches_differ_and_pairs_only_equal_ones(weak_r
 
 
 def test_agreement_and_the_worth_of_defaults_know_of_other_batches(weak_report):
-    what = weak_report.agreements[weak_report.agreements["track"] == "matched"].set_index(["a", "b"])["what"]
+    what = weak_report.tables["agreement"][weak_report.tables["agreement"]["track"] == "matched"].set_index(["a", "b"])[
+        "what"
+    ]
     assert what["torch", "torch:ddp:2"] == "same seed, other batches"
     assert what["torch", "torch#2"] == "same seed"
-    assert set(weak_report.defaults[["a", "b"]].itertuples(index=False, name=None)) == {("torch", "torch#2")}
+    assert set(weak_report.tables["defaults"][["a", "b"]].itertuples(index=False, name=None)) == {("torch", "torch#2")}
     assert "with batches of different sizes, agree on" in weak_report.page.read_text()
 
 
@@ -213,7 +226,7 @@ def test_screen_and_page_show_the_scaling(weak_report):
     for shown in (console.file.getvalue(), page):
         assert "speed-up" in shown
         assert "torch:ddp:2, native" in shown
-    assert all(sentence in page for sentence in scaling_sentences(weak_report.scaling))
+    assert all(sentence in page for sentence in scaling_sentences(weak_report.tables["scaling"]))
     assert (weak_report.folder / "tables" / "scaling.parquet").exists()
     assert 'alt="Training seconds per epoch. torch' in page
 

@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from runners.report.agreement import agreement_table
-from runners.report.comparisons import comparisons_table
-from runners.report.defaults_worth import defaults_table
-from runners.report.tables import clocks_table, epochs_table, runs_table, summary_table, write
-from runners.report.variance import Source, variance_table
-from runners.report.wording import summary_grid
-from runners.report.wrong_winner import wrong_winner_table
+from runners.report.sections.agreement import agreement_table
+from runners.report.sections.clock import split_clock
+from runners.report.sections.comparison.table import comparisons_table
+from runners.report.sections.defaults import defaults_table
+from runners.report.sections.summary import READING, summary_table
+from runners.report.sections.variance import Source, variance_table
+from runners.report.sections.wrong_winner import wrong_winner_table
+from runners.report.tables import epochs_table, runs_table, write
+from tests.runners.report.conftest import cells, made_inputs
 
 # What users' own scripts rely on.
 RUNS = (
@@ -68,10 +70,10 @@ def test_csv_and_parquet_say_the_same(everything, name):
 
 
 def test_a_study_without_records_has_tables_that_can_be_read(make_plan, tmp_path):
-    runs = runs_table([])
-    made = {"runs": runs, "epochs": epochs_table([]), "comparisons": comparisons_table(runs, make_plan())}
-    made["agreement"], made["defaults"] = agreement_table(make_plan(), [], {}), defaults_table(runs, make_plan())
-    sources = {"all": Source(runs)}
+    inputs = made_inputs(make_plan(), [])
+    made = {"runs": inputs.runs, "epochs": inputs.epochs, "comparisons": comparisons_table(inputs)}
+    made["agreement"], made["defaults"] = agreement_table(inputs), defaults_table(inputs)
+    sources = {"all": Source(inputs.runs)}
     made["variance"], made["wrong_winner"] = variance_table(sources), wrong_winner_table(sources)
     for name, table in made.items():
         write(table, tmp_path, name)
@@ -146,8 +148,9 @@ def test_the_epochs_table_has_a_row_for_every_epoch_of_every_run(make_record):
 
 
 def test_only_completed_runs_are_on_the_clock(make_record):
-    diverged = make_record(seed=1, status="diverged")
-    assert list(clocks_table([make_record(), diverged, make_record(seed=2, status="oom")])["seed"]) == [0]
+    runs = [make_record(train_seconds=7.0), make_record(seed=1, status="diverged"), make_record(seed=2, status="oom")]
+    data = split_clock(runs).data.set_index("stage")
+    assert (data.loc["train", "runs"], data.loc["train", "mean_seconds"]) == (1, 7.0)
 
 
 def test_runs_that_did_not_complete_are_counted_and_kept_out_of_the_means(make_record):
@@ -180,7 +183,7 @@ def test_beside_the_mean_accuracy_stands_what_the_choice_of_test_images_leaves_o
     summary = summary_table(runs_table([*records, make_record("torch", status="failed")]))
     assert summary["test_accuracy_sampling_error"][0] == pytest.approx(0.0030)
     assert np.isnan(summary["test_accuracy_sampling_error"][1])
-    assert summary_grid(summary)[3] == ("its test-sampling error", "0.0030", "-")
+    assert [row[3] for row in cells(READING, summary)] == ["its test-sampling error", "0.0030", "-"]
 
 
 def test_one_run_has_a_mean_and_neither_spread_nor_interval(make_record):

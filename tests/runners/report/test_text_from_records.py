@@ -14,10 +14,11 @@ from runners.core.events import Retried, Started
 from runners.core.record import RunResult
 from runners.core.study import run_specs
 from runners.core.text import printable
-from runners.report import markdown
 from runners.report.build import assemble
-from runners.report.screen import show
-from runners.report.sections import Section, Table
+from runners.report.columns import Table
+from runners.report.output import markdown
+from runners.report.output.terminal import show
+from runners.report.section import Section
 from scripts.progress import Progress
 
 STEERS = "\x1b[2J\r\x07\x9b\x7f\u202egnp\u2066\u2028\udce9"
@@ -64,7 +65,9 @@ def hostile(tmp_path_factory, make_record, make_study_folder):
 def test_nothing_in_the_markdown_is_live(hostile):
     text = markdown.render(hostile)
     assert MARKED in text  # in its fence, as it is
-    assert kinds(text) & {"link_open", "image", "html_inline", "html_block", "em_open", "s_open"} == set()
+    assert kinds(text) & {"link_open", "html_inline", "html_block", "em_open", "s_open"} == set()
+    images = [token.attrs["src"] for token in inline(text) if token.type == "image"]
+    assert all(re.fullmatch(r"plots/\w+\.png", image) for image in images)
     assert "lheading" not in kinds(text)
     outside = "".join(re.split(r"(?ms)^(`{3,})\n.*?^\1\n", text)[::2])
     assert "octocat" in outside
@@ -103,7 +106,7 @@ def test_text_comes_out_of_markdown_as_it_went_in(text):
         expected,
         {"paragraph_open", "inline", "paragraph_close"} if expected else set(),
     )
-    (row,) = [line for line in markdown._table(Table("", [["a"], [text]])) if line.startswith("| ")][2:]
+    (row,) = [line for line in markdown._table(Table("", ["a"], [[text]])) if line.startswith("| ")][2:]
     assert words(f"| a |\n| --- |\n{row}") == f"a{expected}"
 
 

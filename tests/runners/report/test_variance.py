@@ -10,12 +10,12 @@ from runners.core import store
 from runners.core.errors import BadInput
 from runners.core.spec import VARIES
 from runners.report.build import assemble, build
-from runners.report.page import render
+from runners.report.output.html import render
 from runners.report.pilot import FILE, Pilot
+from runners.report.sections.variance import EXACTLY_ZERO, SPREAD, Source, read_sources, variance_table
 from runners.report.tables import runs_table
-from runners.report.variance import Source, read_sources, variance_table
-from runners.report.wording import EXACTLY_ZERO, SOURCES, variance_grid
-from tests.runners.report.conftest import ACCURACIES, LOSSES
+from runners.report.wording import SOURCES
+from tests.runners.report.conftest import ACCURACIES, LOSSES, cells
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_runs_that_came_out_the_same_have_an_sd_of_exactly_0_and_others_never(ta
     row, other = (table(accuracies=values).iloc[0] for values in (same, almost))
     assert (row["sd"], row["sd_ci95_low"], row["sd_ci95_high"], row["half_width"]) == (0, 0, 0, 0)
     assert 0 < other["sd_ci95_low"] < other["sd"] < 1e-16
-    spreads = [variance_grid(pd.DataFrame([each]))[1][5] for each in (row, other)]
+    spreads = [cells(SPREAD, pd.DataFrame([each]))[1][5] for each in (row, other)]
     assert spreads[0] == "exactly 0"
     assert float(spreads[1]) == pytest.approx(other["sd"], rel=0.05)
 
@@ -195,21 +195,21 @@ def test_every_source_has_words():
 
 
 def test_a_row_reads_as_it_is(table):
-    heading, row, _ = variance_grid(table("init", changed={2: {"status": "failed"}}))
+    heading, row, _ = cells(SPREAD, table("init", changed={2: {"status": "failed"}}))
     assert heading == ("what varied", "contender", "metric", "runs", "mean", "SD over runs", "95 % interval of the SD")
     assert row[:6] == ("initial weights only", "keras, matched", "test accuracy", "4, 1 failed", "0.8910", "0.0052")
     assert row[6] == "[0.0029, 0.019]"
 
 
 def test_what_is_not_there_is_a_dash(table):
-    (_, row, _) = variance_grid(table(changed={s: {"status": "oom"} for s in range(5)}))
+    (_, row, _) = cells(SPREAD, table(changed={s: {"status": "oom"} for s in range(5)}))
     assert row[3:] == ("0, 5 oom", "-", "-", "-")
 
 
 @pytest.mark.parametrize("same", [True, False])
 def test_the_page_says_of_an_sd_of_0_that_it_is_no_rounding(study_folder, same):
     changed = {f"torch-matched-seed{n}": {"test_accuracy": 0.9, "test_loss": 0.3} for n in range(5)} if same else {}
-    page = render(assemble(study_folder(vary="nothing", changed=changed)))
+    page = render(assemble(study_folder(vary="nothing", changed=changed)), pictures=False)
     assert (EXACTLY_ZERO in page) == ('<td class="n">exactly 0</td>' in page) == same
 
 

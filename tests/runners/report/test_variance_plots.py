@@ -10,12 +10,13 @@ import pytest
 from matplotlib.colors import to_hex
 from scipy import stats
 
-from runners.report.gallery import draw_variance
 from runners.report.pilot import Pilot
 from runners.report.plots import COLOURS
+from runners.report.sections.variance import Source, variance_table
+from runners.report.sections.variance_plots import _half_width_plot as half_width_plot
+from runners.report.sections.variance_plots import _spread_plot as variance_plot
+from runners.report.sections.variance_plots import draw_variance
 from runners.report.tables import runs_table
-from runners.report.variance import Source, variance_table
-from runners.report.variance_plots import half_width_plot, variance_plot
 from tests.runners.report.conftest import ACCURACIES, LOSSES
 
 TORCH = [0.899, 0.891, 0.900, 0.898, 0.894]
@@ -143,7 +144,7 @@ def test_the_precision_asked_for_is_marked_with_the_runs_that_it_takes(table):
 
 def test_every_source_has_axes_of_its_own_on_one_scale(table):
     figure = half_width_plot(table("all", "nothing")).figure
-    assert [axes.get_title() for axes in figure.axes] == [
+    assert [axes.get_title("left") for axes in figure.axes] == [
         *("weights and order", "nothing (what remains is nondeterminism)")
     ]
     assert len({axes.get_ylim() for axes in figure.axes}) == 1

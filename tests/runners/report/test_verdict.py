@@ -6,17 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runners.report.metrics import METRICS, TIME_TO_ACCURACY
-from runners.report.statistics import (
+from runners.core.study import Plan
+from runners.report.metrics import COMPARED, TIME_TO_ACCURACY
+from runners.report.sections.comparison.verdict import Verdict, compare, verdict
+from runners.report.statistics.differences import (
     Comparison,
     paired_comparison,
     ratio_comparison,
     runs_needed,
     welch_comparison,
 )
-from runners.report.verdict import Verdict, compare, verdict
 
-ACCURACY, LOSS, TRAINING, TOTAL = METRICS
+ACCURACY, LOSS, TRAINING, TOTAL = COMPARED
+MARGINS = {False: 0.005, True: 1.05}  # the plan's defaults, of differences and of ratios
 ERROR = replace(ACCURACY, name="test_error", label="Test error", higher_is_better=False)
 SPEED = replace(LOSS, name="speed", label="Speed", higher_is_better=True)
 
@@ -24,21 +26,22 @@ SPEED = replace(LOSS, name="speed", label="Speed", higher_is_better=True)
 def points(difference, half95, half90=None, n=10, margin=0.5):
     """A comparison of accuracies, all given in percentage points."""
     m, h95, h90 = (x / 100 for x in (difference, half95, half95 * 0.8 if half90 is None else half90))
-    return Comparison(n, n, n, m, (m - h95, m + h95), (m - h90, m + h90), None, None, margin / 100, True, None)
+    return Comparison(n, n, n, m, (m - h95, m + h95), (m - h90, m + h90), None, None, margin / 100, True)
 
 
 def ratio(difference, ci95, ci90=None, n=10, p=0.001):
-    return Comparison(n, n, n, difference, ci95, ci90 or ci95, p, None, 1.05, True, None, ratio=True)
+    return Comparison(n, n, n, difference, ci95, ci90 or ci95, p, None, 1.05, True, ratio=True)
 
 
 def told(comparison, metric=ACCURACY, **given):
     """The verdict on PyTorch, compared with its reference Keras."""
     found = verdict(comparison, "Keras", "PyTorch", metric, **given)
-    return found.kind, found.short, found.told
+    return found.kind, found.short, found.difference
 
 
 def test_the_metrics_and_their_margins():
-    assert [(m.name, m.margin, m.ratio, m.higher_is_better, m.primary) for m in METRICS] == [
+    plan = Plan(contenders=("keras",), tracks=("matched",), seeds=(0,))
+    assert [(m.name, m.margin(plan), m.ratio, m.higher_is_better, m.primary) for m in COMPARED] == [
         ("test_accuracy", 0.005, False, True, True),
         ("test_loss", 1.05, True, False, False),
         ("train_seconds", 1.05, True, False, False),
@@ -233,7 +236,7 @@ def test_repetitions_of_one_draw_carry_no_verdict_however_many_they_are(comparis
     )
     nothing = verdict(paired_comparison([], [], 0.005), "Keras", "PyTorch", ACCURACY, one_draw=True)
     assert nothing.short.endswith("no verdict where all runs repeat one draw (0 runs each).")
-    assert nothing.told == ""
+    assert nothing.difference == ""
 
 
 def test_runs_that_never_reached_the_target_leave_no_verdict():
@@ -264,7 +267,7 @@ def test_inconclusive_where_no_number_of_runs_would_do():
     assert level.would_change == (
         "As the means are, no number of seeds would show a difference. At least 5 more seeds to show equivalence."
     )
-    assert "Keras and PyTorch are equal on average (95 % interval [-0.70, +0.70] points" in level.told
+    assert "Keras and PyTorch are equal on average (95 % interval [-0.70, +0.70] points" in level.difference
     beyond = verdict(points(0.75, 0.77), "Keras", "PyTorch", ACCURACY)  # 10 (0.77/0.75)^2 = 10.5
     assert beyond.would_change == (
         "At least 1 more seed to show a difference. As the means are, no number of seeds would show equivalence."
@@ -291,7 +294,7 @@ def test_inconclusive_where_no_number_of_runs_would_do():
 )
 def test_the_first_rule_that_matches(ci95, ci90, kind):
     middle = sum(ci95) / 2
-    comparison = Comparison(5, 5, 5, middle, ci95, ci90, None, None, 0.5, False, None)
+    comparison = Comparison(5, 5, 5, middle, ci95, ci90, None, None, 0.5, False)
     assert told(comparison)[0] == kind
     assert told(replace(comparison, n=4))[0] == "descriptive"
 
@@ -327,8 +330,8 @@ def test_a_metric_and_its_comparison_must_agree():
 def test_compare_takes_the_metric_s_comparison_and_margin(paired):
     a, b = [0.91, 0.9, 0.92, 0.9, 0.93], [0.9, 0.91, 0.9, 0.9, 0.9]
     plain = paired_comparison if paired else welch_comparison
-    assert compare(ACCURACY, a, b, paired=paired) == plain(a, b, 0.005)
-    assert compare(TRAINING, a, b, paired=paired) == ratio_comparison(a, b, 1.05, paired)
+    assert compare(ACCURACY, 0.005, a, b, paired=paired) == plain(a, b, 0.005)
+    assert compare(TRAINING, 1.05, a, b, paired=paired) == ratio_comparison(a, b, 1.05, paired)
 
 
 @given(
@@ -338,10 +341,10 @@ def test_compare_takes_the_metric_s_comparison_and_margin(paired):
 )
 def test_any_runs_get_the_same_verdict_from_either_side_and_never_no_difference(pairs, metric, paired):
     a, b = np.array(pairs, float).T / 10_000
-    there, back = compare(metric, b, a, paired=paired), compare(metric, a, b, paired=paired)
+    there, back = (compare(metric, MARGINS[metric.ratio], *sides, paired=paired) for sides in ((b, a), (a, b)))
     found, turned = verdict(there, "Keras", "PyTorch", metric), verdict(back, "PyTorch", "Keras", metric)
     assert (found.kind, found.short, found.would_change) == (turned.kind, turned.short, turned.would_change)
-    sentences = " ".join((found.short, found.told, found.would_change))
+    sentences = " ".join((found.short, found.difference, found.would_change))
     assert "no difference" not in sentences.lower()
     assert "nan" not in sentences
     assert "None" not in sentences

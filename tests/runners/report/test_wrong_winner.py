@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from runners.report.sections.variance import Source
+from runners.report.sections.wrong_winner import READING, wrong_winner_sentences, wrong_winner_table
 from runners.report.tables import runs_table
-from runners.report.variance import Source
-from runners.report.wrong_winner import wrong_winner_grid, wrong_winner_sentences, wrong_winner_table
-from tests.runners.report.conftest import ACCURACIES
+from tests.runners.report.conftest import ACCURACIES, cells
 
 AHEAD = [0.899, 0.891, 0.902, 0.898, 0.894]
 CHANCE = ["wrong_winner", "wrong_winner_low", "wrong_winner_high"]
@@ -91,8 +91,8 @@ def test_the_sentence_and_the_grid_say_what_the_table_says(table):
         "torch is ahead of keras in mean accuracy (matched); one run each picks the wrong winner in "
         f"{chance} % of cases [{low} %, {high} %]."
     )
-    heading, row = wrong_winner_grid(rows)
+    heading, row = cells(READING, rows)
     by = f"{100 * (np.mean(AHEAD) - np.mean(ACCURACIES)):.2f}"
     assert row == ("batch order only", "matched", "torch", "keras", "5, 5", by, f"{chance} %", f"[{low}, {high}]")
     assert len(heading) == len(row)
-    assert wrong_winner_grid(table(ACCURACIES))[1][5:] == ("0.00", "-", "-")
+    assert cells(READING, table(ACCURACIES))[1][5:] == ("0.00", "-", "-")

@@ -1,1 +1,0 @@
-"""The statistics of the report by subject; `runners.report.statistics` exposes them."""

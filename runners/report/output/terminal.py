@@ -1,0 +1,54 @@
+"""The report as a terminal shows it: verdicts first, then the defaults and the means, then what weakens the study."""
+
+import pandas as pd
+from rich import table as rich
+from rich.console import Console, JustifyMethod
+
+from runners.core.text import printable
+from runners.report.columns import Table, tabulate
+from runners.report.report import Report
+from runners.report.sections.comparison.section import headlines
+from runners.report.sections.variance import EXACTLY_ZERO, SPREAD
+
+SECTIONS = ("defaults", "scaling", "summary")  # shown on the screen, in this order
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report."""
+    console.print()
+    for headline in headlines(report.comparisons):
+        _say(console, headline.pair, style="bold")
+        for row in headline.rows:
+            _say(console, f"[{headline.track}] {row['sentence']}", style="bold" if row["primary"] else "")
+    for sentence in report.control:
+        _say(console, f"[A/A control] {sentence}")
+    sections = {section.anchor: section for section in report.sections}
+    for part in (part for anchor in SECTIONS if anchor in sections for part in sections[anchor].screen):
+        if isinstance(part, Table):
+            console.print(_table(part))
+        else:
+            _say(console, part)
+    for notice in report.notices:
+        _say(console, f"note: {notice}")
+    _say(console, f"{report.page}")
+
+
+def show_variance(variance: pd.DataFrame, console: Console) -> None:
+    """Print the variance table."""
+    console.print(_table(tabulate("", SPREAD, variance)))
+    if (variance["sd"] == 0).any():
+        _say(console, f"note: {EXACTLY_ZERO}")
+
+
+def _say(console: Console, sentence: str, style: str = "") -> None:
+    console.print(printable(sentence), markup=False, highlight=False, style=style)
+
+
+def _table(table: Table) -> rich.Table:
+    shown = rich.Table()
+    for index, name in enumerate(table.heading):
+        justify: JustifyMethod = "right" if index >= table.words else "left"
+        shown.add_column(name, justify=justify, overflow="fold")  # cut short, two strategies would read alike
+    for cells in table.rows:
+        shown.add_row(*cells)
+    return shown
