@@ -25,6 +25,7 @@ class Framework:
     dark_colour: str  # on a dark page
     packages: tuple[str, ...]  # distributions whose versions define it; those not installed are passed over
     checkpoint: str  # the file that holds its best weights
+    script: str | None = None  # the article's script in scripts/, where it has one
     strategies: dict[str, Strategy] = field(default_factory=dict)  # distributed ones, beside the single replica
     environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
     matched_environment: dict[str, str] = field(default_factory=dict)  # and this too, for matched runs
@@ -40,6 +41,7 @@ FRAMEWORKS = {
         dark_colour="#3d9bdc",
         packages=("tensorflow", "tensorflow-cpu", "keras"),
         checkpoint="best_model.weights.h5",
+        script="keras_model.py",
         strategies={
             "mirrored": Strategy(),
             "multiworker": Strategy("ray.train.tensorflow.TensorflowTrainer", environment=("TF_CONFIG",)),
@@ -56,6 +58,7 @@ FRAMEWORKS = {
         dark_colour="#ef7f2e",
         packages=("torch",),
         checkpoint="best_model.pt",
+        script="pytorch_model.py",
         strategies={"ddp": Strategy("ray.train.torch.TorchTrainer", divides_native_batches=True)},
         environment={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},  # cuBLAS reads it once, and --deterministic needs it
     ),
