@@ -29,7 +29,7 @@ def measure() -> list[str]:
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         seconds = time.perf_counter() - begun
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest child; Linux counts KiB
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest child, in KiB on Linux
         megabytes = (folder / "report.html").stat().st_size / 1e6
     print(
         f"report of {records:,} records of {EPOCHS} epochs on {len(cores)} core(s): {seconds:.1f} s (limit {SECONDS}), "
