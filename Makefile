@@ -15,7 +15,7 @@ test-thorough: $(READY)  ## the long ones: every planted fault, lost nodes and h
 lint: $(READY)  ## style, format, types
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
 
-bench: $(READY)  ## the runners against bare scripts of the same recipe, in turn; the report of 10,000 records
+bench: $(READY)  ## the runners beside the article's scripts, in turn; the report of 10,000 records
 	@$(RUN) -m tests.bench $(ARGS)
 
 clean:  ## all that was made here except results/

@@ -23,6 +23,7 @@ class Framework:
     dark_colour: str  # on a dark page
     packages: tuple[str, ...]  # distributions whose versions define it; those not installed are passed over
     checkpoint: str  # the file that holds its best weights
+    script: str | None = None  # the article's script in scripts/, where it has one
     strategies: dict[str, Strategy] = field(default_factory=dict)  # distributed ones, beside the single replica
     variables: tuple[str, ...] = ()  # how the names of its own environment variables begin; a user's are dropped
     environment: dict[str, str] = field(default_factory=dict)  # set before it is imported
@@ -40,6 +41,7 @@ FRAMEWORKS = {
         dark_colour="#3d9bdc",
         packages=("tensorflow", "tensorflow-cpu", "keras"),
         checkpoint="best_model.weights.h5",
+        script="keras_model.py",
         strategies={
             "mirrored": Strategy(),
             "multiworker": Strategy("ray.train.tensorflow.TensorflowTrainer", environment=("TF_CONFIG",)),
@@ -58,6 +60,7 @@ FRAMEWORKS = {
         dark_colour="#ef7f2e",
         packages=("torch",),
         checkpoint="best_model.pt",
+        script="pytorch_model.py",
         strategies={"ddp": Strategy("ray.train.torch.TorchTrainer", divides_native_batches=True)},
         variables=("TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "PYTORCH_", "ATEN_"),
         says_out_of_memory=("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED"),

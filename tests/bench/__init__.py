@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of commands run in turn, never a pass or a fail."""
+"""Benchmarks: ratios of commands that run in turn. Seconds never pass or fail."""

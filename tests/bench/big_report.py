@@ -12,11 +12,11 @@ from tests.runners.report.conftest import make_stub_study
 
 PROJECT = Path(__file__).resolve().parents[2]
 SEEDS, EPOCHS, CORES = 2500, 13, 2
-SECONDS, GIBIBYTES, MEGABYTES = 60, 2, 5  # limits; of these the seconds are only told, for machines differ
+SECONDS, GIBIBYTES, MEGABYTES = 60, 2, 5  # limits; the seconds are only printed, because machines differ
 
 
 def measure() -> list[str]:
-    """Print seconds, memory and the page's size of scripts/report.py, on two cores at most; return what is too much."""
+    """Time scripts/report.py on at most two cores; print seconds, memory and page size; return what is too much."""
     with tempfile.TemporaryDirectory() as out:
         folder = make_stub_study(Path(out), seeds=range(SEEDS), epochs=EPOCHS, tracks=("matched", "native"))
         records = len(list((folder / "runs").iterdir()))
@@ -29,7 +29,7 @@ def measure() -> list[str]:
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         seconds = time.perf_counter() - begun
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # the largest child; Linux tells KiB
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest child, in KiB on Linux
         megabytes = (folder / "report.html").stat().st_size / 1e6
     print(
         f"report of {records:,} records of {EPOCHS} epochs on {len(cores)} core(s): {seconds:.1f} s (limit {SECONDS}), "
@@ -40,10 +40,10 @@ def measure() -> list[str]:
 
 
 def too_much(gibibytes: float, megabytes: float) -> list[str]:
-    """A sentence for each limit that is passed."""
-    found = []
+    """Return a sentence for each limit that the report exceeds."""
+    sentences = []
     if gibibytes > GIBIBYTES:
-        found.append(f"the report took {gibibytes:.2f} GiB, more than {GIBIBYTES}")
+        sentences.append(f"the report took {gibibytes:.2f} GiB, more than {GIBIBYTES}")
     if megabytes > MEGABYTES:
-        found.append(f"report.html has {megabytes:.2f} MB, more than {MEGABYTES}")
-    return found
+        sentences.append(f"report.html has {megabytes:.2f} MB, more than {MEGABYTES}")
+    return sentences
