@@ -179,6 +179,7 @@ def test_a_job_that_keeps_dying_fails_and_frees_the_cores(monkeypatch: pytest.Mo
     assert after.error == "had both cores"
 
 
+@pytest.mark.thorough
 def test_a_node_s_own_settings_of_frameworks_are_dropped_before_ray_train_imports_any() -> None:
     """On a cluster that somebody else has started, its processes inherit what is set there."""
 

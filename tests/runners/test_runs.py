@@ -77,6 +77,10 @@ def framework(request):
     return request.param
 
 
+# `make test` has these runs of one framework.
+EACH = pytest.mark.parametrize("framework", [pytest.param("keras", marks=pytest.mark.thorough), "torch"])
+
+
 @pytest.fixture
 def inspector(request, framework):
     return request.getfixturevalue(f"{framework}_inspector")
@@ -254,6 +258,7 @@ def special(tmp_path_factory):
     return once
 
 
+@EACH
 @pytest.mark.parametrize(
     ("run", "weights", "order"), [("first", 0, 0), ("copy", 0, 0), ("init", 1, 0), ("order", 0, 1), ("nothing", 0, 0)]
 )
@@ -264,6 +269,7 @@ def test_a_run_draws_only_what_varies_from_its_own_seed(special, framework, run,
     assert record.order_sha256 == orders_sha256(batch_orders(order, 1, 256))
 
 
+@EACH
 @pytest.mark.parametrize(("run", "same"), [("copy", True), ("init", False), ("order", False), ("nothing", True)])
 def test_what_varies_reaches_the_result_and_without_it_every_bit_is_the_same(special, framework, run, same):
     losses = [
@@ -275,6 +281,7 @@ def test_what_varies_reaches_the_result_and_without_it_every_bit_is_the_same(spe
 # Runs that end early
 
 
+@EACH
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged_and_its_rows_are_kept(special, framework):
     diverged = special(framework)["diverging"]
     record = diverged.record
@@ -302,6 +309,7 @@ def replay(rows, reduce_lr, early_stopping):
     return rates, len(rates)
 
 
+@EACH
 def test_callbacks_reduce_the_rate_and_stop_the_run_by_the_book(special, framework):
     watched = special(framework)["watched"]
     rows = watched.record.epochs
@@ -312,12 +320,14 @@ def test_callbacks_reduce_the_rate_and_stop_the_run_by_the_book(special, framewo
     assert len(set(rates)) > 1
 
 
+@pytest.mark.thorough
 def test_matched_runs_stop_after_the_same_epoch(special):
     in_keras, in_torch = (special(framework)["watched"].record.epochs for framework in FRAMEWORKS)
     for one, other in zip(in_keras, in_torch, strict=True):
         assert one.learning_rate == pytest.approx(other.learning_rate, rel=1e-6)
 
 
+@EACH
 def test_without_a_checkpoint_asked_for_none_is_left(special, framework):
     watched = special(framework)["watched"]
     assert not watched.checkpoint.exists()

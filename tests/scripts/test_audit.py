@@ -12,6 +12,8 @@ from runners.parity import checks
 from tests.helpers.faults import FAULTS
 from tests.helpers.processes import SCRIPTS, environment, run_script
 
+pytestmark = pytest.mark.thorough
+
 PROJECT = SCRIPTS.parent
 SMALL = ("--address", "local", "--limit-train", 1280, "--epochs", 1, "--seeds", 1)
 
@@ -45,7 +47,6 @@ def test_the_audit_alone_shows_its_table_and_is_kept(tmp_path: Path) -> None:
     assert kept.machines
 
 
-@pytest.mark.thorough
 def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     stopped = run_copy(unfair, *SMALL, "--out", out)
