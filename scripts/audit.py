@@ -13,7 +13,7 @@ from typing import Annotated
 from rich.console import Console
 from rich.table import Table
 
-from cluster.parity import audit_begins, follow_divergence, hold_audit, witnesses
+from cluster.parity import announcement, audit_processes, follow_divergence, run_audit
 from cluster.place import Place
 from lenet.data import load
 from runners.core import store
@@ -62,16 +62,16 @@ def audit(
         console = options.stdout_console()
         needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
         place = Place(address, wanted, isolate)
-        with options.holding(out, console), witnesses(place, needs, console.print) as where:
-            settings = Settings(device=where.device, threads=threads, batch_size=batch_size)
+        with options.holding(out, console), audit_processes(place, needs, console.print) as processes:
+            settings = Settings(device=processes.device, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
-            console.print(audit_begins(named, level))
-            done = hold_audit(named, settings, level, data, where.call_each, where.software)
+            console.print(announcement(named, level))
+            done = run_audit(named, settings, level, data, processes.call_each, processes.software)
             write(out, done)
             show(done, console)
             if follow:
-                show_divergence(out, follow_divergence(named, settings, data, where.call_each), console)
+                show_divergence(out, follow_divergence(named, settings, data, processes.call_each), console)
     raise SystemExit(options.RUNS_FAILED if done.failed else 0)
 
 

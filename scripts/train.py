@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from cluster.inline import execute
-from cluster.resources import in_train
+from cluster.resources import is_train_job
 from lenet.data import FashionMnist, load
 from runners.core import store
 from runners.core.errors import BadInput
@@ -63,7 +63,7 @@ def train(
             checkpoint=checkpoint,
             deterministic=deterministic,
         )
-        if in_train(spec):
+        if is_train_job(spec):
             raise BadInput(
                 f"{named} has several processes, which Ray places; "
                 f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"

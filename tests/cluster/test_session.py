@@ -33,7 +33,7 @@ from tests.helpers.rays import address_left_in, kill_tree, ray_head, wait_for
 
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
 ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-GOES_ON = "what is recorded stays, and the same command goes on from there,"
+GOES_ON = "recorded runs are kept, and the same command continues the study,"
 REFUSED_WITHIN_SECONDS = 60  # a script loads in 2 to 4 seconds on a quiet machine
 ELSEWHERE = "with --address local or once the cluster is back"
 
@@ -107,9 +107,7 @@ def test_an_address_in_a_variable_that_is_none_is_told_with_its_name(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(
-        BadInput, match=rf"^RAY_ADDRESS is '{address}', which is not auto, local or a cluster's HOST:PO"
-    ):
+    with pytest.raises(BadInput, match=rf"^RAY_ADDRESS '{address}' is not auto, local or a cluster's HOST:PORT"):
         session("auto").__enter__()
 
 
@@ -139,7 +137,7 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
         ]
         for refused in strangers:
             assert refused.returncode == 2
-            assert re.search(r"^error: the Ray cluster at \S+ lets in only who has its token", refused.stderr)
+            assert re.search(r"^error: the Ray cluster at \S+ accepts only clients with its token", refused.stderr)
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
         assert "error: each run needs 64 CPU(s)" in joined.stderr
@@ -199,9 +197,7 @@ def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(tmp_path: Path
     with ray_head(*ITS_OWN, RAY_AUTH_MODE="disabled") as (address, _):
         warning, error = compare(RAY_AUTH_MODE="disabled").splitlines()
     assert warning.startswith("warning: the Ray cluster at ")
-    assert (
-        "lets in everyone who reaches it, and runs what they send; start it anew, after `ray get-auth-token" in warning
-    )
+    assert "lets in everyone who reaches it, and runs what they send; restart it, after `ray get-auth-token" in warning
     assert error.startswith("error: each run needs 64 CPU(s)")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64}
     with ray_head(*ITS_OWN, **token) as (address, _):
@@ -268,7 +264,7 @@ def test_a_study_whose_head_comes_back_ends_with_a_sentence_and_goes_on_there(tm
 
 
 def test_a_head_that_was_started_anew_is_another_cluster() -> None:
-    assert "started anew" in _what_failed(RayError("RPC error: WrongClusterID. Cluster ID mismatch"))
+    assert "restarted" in _what_failed(RayError("RPC error: WrongClusterID. Cluster ID mismatch"))
 
 
 @pytest.mark.parametrize(

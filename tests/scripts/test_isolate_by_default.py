@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster import isolation, ready, session, study
 from cluster.isolation import shared
-from cluster.parity import witnesses
+from cluster.parity import audit_processes
 from cluster.place import Place
 from runners.core.spec import RunSpec
 from runners.core.study import Plan
@@ -50,7 +50,7 @@ def run_compare(device: str, isolate: bool | None, out: Path) -> None:
 
 
 def run_audit(device: str, isolate: bool | None, _out: Path) -> None:
-    with witnesses(Place("auto", device, isolate), [RunSpec(contender="torch")], print):  # type: ignore[arg-type]
+    with audit_processes(Place("auto", device, isolate), [RunSpec(contender="torch")], print):  # type: ignore[arg-type]
         pass
 
 
