@@ -64,7 +64,7 @@ def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("keras",), "keras alone is held against nothing: name two contenders or more"),
+        (("keras",), "keras alone cannot be compared: name two contenders or more"),
         (("keras", "jax"), "unknown framework 'jax'"),
         (("--device", "tpu"), "unknown device 'tpu'"),
         (("--threads", 64), "each process needs 64 CPU(s)"),

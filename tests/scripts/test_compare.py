@@ -194,7 +194,7 @@ def test_a_run_killed_mid_epoch_is_done_anew(tmp_path: Path) -> None:
     victim.kill()
     said += finish(killed)
     assert killed.returncode == 0, said
-    assert "torch-matched-seed0  its process died and it starts anew, attempt 2" in said
+    assert "torch-matched-seed0  its process died; the run starts again, attempt 2" in said
     assert runs_of(tmp_path)[["status", "attempts", "epochs"]].to_numpy().tolist() == [["completed", 2, 4]]
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_study_resumes_to_the_same_tables(study: Path, tmp_path: 
     interrupted.send_signal(signal.SIGINT)
     said += finish(interrupted)
     assert interrupted.returncode == 130
-    assert "the same command goes on from there" in said
+    assert "the same command continues from there" in said
     assert "Traceback" not in said
     assert wait_until_gone(trainees) == []
     recorded = len(list((tmp_path / "runs").glob("*.json")))

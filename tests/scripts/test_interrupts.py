@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.processes import command, environment, finish, read_until, start_script, wait_until_gone
 
-SENTENCE = "error: interrupted; what is recorded stays, and the same command goes on from there\n"
+SENTENCE = "error: interrupted; recorded runs are kept, and the same command continues from there\n"
 LOSES_ONE = """
 import time
 from scripts import start
@@ -27,7 +27,7 @@ time.sleep(60)
 HANGS = """
 import time
 from scripts import start
-start.PEACE_SECONDS = 1.0
+start.CLEANUP_SECONDS = 1.0
 start.begin()
 try:
     print("there", flush=True)

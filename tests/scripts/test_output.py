@@ -80,7 +80,7 @@ def test_a_user_without_a_home_and_a_name_can_report(folder: Path, tmp_path: Pat
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: '--out=~/x' names a home folder, and none is known here; set HOME, or write the path in full\n"
+        "error: '--out=~/x' names a home folder, but this user's is unknown; set HOME, or write the path in full\n"
     )
     shared = tmp_path / "shared"
     subprocess.run(["cp", "-r", str(folder), str(shared)], check=True)

@@ -128,7 +128,7 @@ def test_a_folder_without_labels_takes_them_from_the_data(studies: tuple[Path, P
     (tmp_path / "empty").mkdir()
     lost = run_script("seed_variance", without, "--data-dir", tmp_path / "empty")
     assert (lost.returncode, lost.stderr) == (0, "")
-    assert "note: without labels, none can be told from the choice of test images" in lost.stdout
+    assert "note: without labels, the share of the choice of test images is unknown" in lost.stdout
     assert pd.read_csv(without / "tables" / "variance.csv")["images"].isna().all()
 
 
@@ -171,7 +171,7 @@ def test_a_study_of_every_source_is_made_and_told_of(made: Path) -> None:
 def test_either_folders_are_named_or_what_to_run(arguments: tuple[str, ...]) -> None:
     done = run_script("seed_variance", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "name the folders of studies that are there, or with --run the contenders" in done.stderr
+    assert "name either the folders of existing studies, or with --run the contenders" in done.stderr
 
 
 def test_a_precision_for_several_studies_is_refused_before_any_is_done(tmp_path: Path) -> None:
