@@ -9,7 +9,7 @@ import ray
 from ray.autoscaler.sdk import request_resources
 
 from cluster.resources import Need
-from runners.core.errors import BadInput, ClusterLost
+from runners.core.errors import GOES_ON, BadInput, ClusterLost
 
 POLL_SECONDS = 0.5
 
@@ -34,7 +34,7 @@ def device_here() -> Literal["cpu", "gpu"]:
 
 
 def slots(need: Need) -> int:
-    """Return how many such runs fit on the cluster side by side."""
+    """Return how many runs with this need fit on the cluster side by side."""
     return sum(need.fits(node.cpus, node.gpus) for node in nodes()) // need.processes
 
 
@@ -75,8 +75,8 @@ def no_room_since(needs: Collection[Need], since: float | None, patience_seconds
     if since is not None and now - since >= patience_seconds:
         wanted = " or ".join(dict.fromkeys(map(str, needs)))
         raise ClusterLost(
-            f"no node has had room for {wanted} for {patience_seconds:g} seconds: {inventory()}; recorded runs "
-            "are kept, and the same command continues the study once there is room"
+            f"no node has had room for {wanted} for {patience_seconds:g} seconds: {inventory()}; "
+            f"{GOES_ON} once there is room"
         )
     return now if since is None else since
 

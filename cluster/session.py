@@ -33,7 +33,7 @@ from ray.exceptions import AuthenticationError, RayError, RpcError
 
 from cluster.nodes import nodes
 from runners.core.environment import PROJECT, cores
-from runners.core.errors import BadInput, ClusterLost, first_line
+from runners.core.errors import GOES_ON, BadInput, ClusterLost, first_line
 from runners.core.process import without_own_settings
 from runners.core.quiet import native_stderr_hidden
 from runners.core.scratch import LAST_WORDS, scratch
@@ -45,7 +45,6 @@ CONNECT_TIMEOUT_SECONDS = 5
 ENVIRONMENTS_GIGABYTES = ("RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB", "100")
 # The path of a socket has at most 107 bytes. Ray appends about 70 bytes to the folder that it gets.
 LONGEST_FOLDER = 20
-GOES_ON = "recorded runs are kept, and the same command continues the study"
 ENDED = f"error: this program ended abruptly, because it or a process of Ray was killed; {GOES_ON}\n"
 HEAD_POLL_SECONDS, HEAD_MISSES = 1.0, 5  # well before Ray ends the driver, which takes a minute
 EXIT_CODE = 1  # the scripts' own for failed runs

@@ -11,10 +11,11 @@ import threading
 import time
 from types import FrameType, TracebackType
 
+from runners.core.errors import GOES_ON
 from runners.core.output import unfailing
 
 INTERRUPTED = 130  # the exit code
-INTERRUPTION = "interrupted; recorded runs are kept, and the same command continues from there"
+INTERRUPTION = f"interrupted; {GOES_ON}"
 # For this long after an interruption further ones are ignored, so that cleanup can finish; a later one ends cleanup.
 CLEANUP_SECONDS = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -33,7 +33,7 @@ from tests.helpers.rays import address_left_in, kill_tree, ray_head, wait_for
 
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
 ALL_PIPES = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-GOES_ON = "recorded runs are kept, and the same command continues the study,"
+GOES_ON = "recorded runs are kept, and the same command continues from there,"
 REFUSED_WITHIN_SECONDS = 60  # a script loads in 2 to 4 seconds on a quiet machine
 ELSEWHERE = "with --address local or once the cluster is back"
 
