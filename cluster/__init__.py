@@ -1,1 +1,1 @@
-"""Where a run happens. Knows Ray, and no framework."""
+"""Where a run happens. Imports Ray, and no framework."""

@@ -1,6 +1,6 @@
-"""Runs as Ray tasks: each in a fresh process, with one GPU or its own cores, retried only if its process dies.
+"""Do runs as Ray tasks, each in a fresh process with its own GPU or cores; retry a run only if its process dies.
 
-A run of several processes is a Ray Train job, which a task without cores of its own waits for.
+A run of several processes is a Ray Train job. A task that takes no cores waits for that job.
 """
 
 import json
@@ -47,21 +47,21 @@ def execute(
     """Do the runs on the connected cluster, in order, as many at once as fit; yield one result a run.
 
     `report` gets the runs' events. Each process has the environment of its framework. The data goes through Ray's
-    object store, so no node needs a copy of its own. Closing the iterator early cancels what still runs. Raises
-    ClusterLost if for `patience_seconds` no run goes on and no living node could hold the next one.
+    object store, so no node needs a copy of its own. Closing the iterator early cancels the runs in progress. Raises
+    ClusterLost if for `patience_seconds` no run is in progress and no living node could hold the next one.
     """
     mailbox = _mailbox_here()
     start = partial(_start, (ray.put(data), ray.put(work)), mailbox, environments)
     queue = Queue(jobs(specs))
     placed: dict[ray.ObjectRef, tuple[Attempt, Reservation | None]] = {}
     nodes: dict[str, str] = {}  # by run id: the node on which the run last started
-    no_room: float | None = None  # the time since which nothing could go on, in monotonic seconds
+    no_room: float | None = None  # the monotonic time since which no run could continue or start, in seconds
     try:
         while queue or placed:
             for attempt, reservation in queue.begin():
                 placed[start(attempt.job, reservation)] = attempt, reservation
-            done, _ = ray.wait([*placed, *queue.asked], timeout=POLL_SECONDS)
-            events = _taken(mailbox)
+            done, _ = ray.wait([*placed, *queue.requests], timeout=POLL_SECONDS)
+            events = _new_events(mailbox)
             nodes |= {event.run_id: event.node for event in events if isinstance(event, Started)}
             for event in events:
                 report(event)
@@ -76,7 +76,7 @@ def execute(
                         report(Retried(spec.run_id, attempt.number + 1, _first_line(answer)))
                     continue
                 results = answer if ended else failures(attempt.job, answer)
-                yield from (_as_seen_here(result, attempt.number, nodes) for result in results)
+                yield from (_with_attempts_and_node(result, attempt.number, nodes) for result in results)
             attempts = [*queue.first, *(attempt for attempt, _ in placed.values())]
             no_room = no_room_since([attempt.need for attempt in attempts], no_room, patience_seconds)
     finally:
@@ -85,13 +85,13 @@ def execute(
 
 
 def _mailbox_here() -> Any:
-    """On the driver's own node: on another it would die with that node. Ray starts it anew whenever it dies."""
+    """Start a mailbox on the driver's node: on another it would die with that node. Ray restarts it if it dies."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
 
 
-def _taken(mailbox: ActorHandle) -> list[Event]:
-    """The events in the mailbox; none while it is being started anew, for events only show what the results say."""
+def _new_events(mailbox: ActorHandle) -> list[Event]:
+    """Take the events out of the mailbox; none while Ray restarts it: results hold all that events show."""
     try:
         return ray.get(mailbox.take.remote())
     except (ActorDiedError, ActorUnavailableError):
@@ -105,7 +105,7 @@ def _start(
     job: Job,
     reservation: Reservation | None,
 ) -> ray.ObjectRef:
-    """Begin a job in its reservation, or as a Ray Train job, which has none."""
+    """Submit a job: in its reservation, or as a Ray Train job, which has none."""
     spec = job[0]
     need = need_of(spec)
     if reservation is None:
@@ -122,15 +122,15 @@ def _start(
 
 
 # A fresh process for every run: TensorFlow never gives GPU memory back, and thread counts can be set only once.
-# Ray's own silent retries are off; `execute` retries a death and says so.
+# Ray's own silent retries are off; `execute` retries a run whose process died, and reports it.
 @ray.remote(max_calls=1, max_retries=0)
 def _perform(
     job: Job, data: FashionMnist, work: Work, mailbox: ActorHandle, submitted_at: float
 ) -> tuple[RunResult, ...]:
-    return perform(job, data, work, _to(mailbox), process_began_at(submitted_at))
+    return perform(job, data, work, _reporter(mailbox), process_began_at(submitted_at))
 
 
-# It waits for processes that have resources of their own, and takes none.
+# Takes no cores: it waits for processes that have their own.
 @ray.remote(num_cpus=0, max_calls=1, max_retries=0)
 def _perform_together(
     job: Job, shared: Sequence[ray.ObjectRef], mailbox: ActorHandle, need: Need, submitted_at: float
@@ -139,7 +139,7 @@ def _perform_together(
 
     def replica() -> tuple[RunResult, ...]:
         data, work = ray.get([*shared])
-        report = _to(mailbox) if is_first() else _to_nobody
+        report = _reporter(mailbox) if is_first() else _ignore
         return perform_or_raise(job, data, work, report, began_at + seconds_waited())
 
     try:
@@ -150,15 +150,15 @@ def _perform_together(
         return failures(job, error)
 
 
-def _to(mailbox: ActorHandle) -> Report:
+def _reporter(mailbox: ActorHandle) -> Report:
     def report(event: Event) -> None:
-        # Not waited for: while a task waits on Ray its cores are lent to the next one, and the two would share them.
+        # Do not wait for an answer: Ray would lend the waiting task's cores to the next task, and both would use them.
         mailbox.add.remote(event)
 
     return report
 
 
-def _to_nobody(_event: Event) -> None:
+def _ignore(_event: Event) -> None:
     pass
 
 
@@ -170,15 +170,15 @@ def call_each(
     environments: Environments = shared,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> list[Any]:
-    """`function(item, data)` of each item, side by side on the connected cluster, placed as the run of its spec.
+    """Return `function(item, data)` for each item, called in parallel on the connected cluster.
 
-    Each has a fresh process of its own, or several, in which case the first one's answer counts; and others if one of
-    them dies. Where a call raised, its place holds the RayError; where processes died as often as they were started,
-    a ProcessDied. Raises ClusterLost as `execute` does.
+    Each call is placed like the run of its spec, in one or more fresh processes; the answer of the first process
+    counts. If a process dies, the call is repeated, up to MAX_ATTEMPTS times in all. The answer is the RayError if the
+    call raised, and a ProcessDied if processes died in every attempt. Raises ClusterLost as `execute` does.
     """
     shared_data = ray.put(data)
 
-    def begun(place: int) -> ray.ObjectRef:
+    def begin(place: int) -> ray.ObjectRef:
         spec, item = specs[place], items[place]
         need, framework = need_of(spec), spec.contender.framework
         if trainer := trainer_of(spec):
@@ -188,8 +188,8 @@ def call_each(
         return call.remote(function, item, shared_data)
 
     answers: list[Any] = [None] * len(items)
-    calls = {begun(place): (place, 1) for place in range(len(items))}
-    no_room: float | None = None  # the time since which nothing could go on, in monotonic seconds
+    calls = {begin(place): (place, 1) for place in range(len(items))}
+    no_room: float | None = None  # the monotonic time since which no call could continue or start, in seconds
     try:
         while calls:
             done, _ = ray.wait([*calls], timeout=POLL_SECONDS)
@@ -199,7 +199,7 @@ def call_each(
                 if isinstance(answers[place], RayError) and _died(answers[place]):
                     answers[place] = ProcessDied(_first_line(answers[place]))
                     if attempt < MAX_ATTEMPTS:
-                        calls[begun(place)] = place, attempt + 1
+                        calls[begin(place)] = place, attempt + 1
             no_room = no_room_since([need_of(specs[place]) for place, _ in calls.values()], no_room, patience_seconds)
         return answers
     finally:
@@ -219,7 +219,7 @@ def _call_together(
 
 
 def _in_train_environment(spec: RunSpec, environments: Environments) -> RuntimeEnv:
-    """Set the variables when a process starts: Ray Train imports the framework before the run could set them."""
+    """Return an environment that sets the variables as a process starts: before Ray Train imports the framework."""
     framework = spec.contender.framework
     variables = {
         WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{process.__name__}.{process.set_environment_from_variable.__name__}",
@@ -231,8 +231,8 @@ def _in_train_environment(spec: RunSpec, environments: Environments) -> RuntimeE
 def _cancel_unfinished(tasks: list[ray.ObjectRef]) -> None:
     """Kill the processes of those tasks that still run.
 
-    Not of others: where a task has just ended, Ray 2.60 may record its end after it was cancelled, and then kills the
-    driver ("Tried to complete task that was not pending").
+    Cancelling a task that has just ended can kill the driver: Ray 2.60 may record the end after the cancellation
+    ("Tried to complete task that was not pending").
     """
     _, running = ray.wait(tasks, num_returns=len(tasks), timeout=0) if tasks else ([], [])
     for task in running:
@@ -256,20 +256,20 @@ class _Mailbox:
         self._events.append(event)
 
     def take(self) -> list[Event]:
-        """All events since the last call."""
+        """Return all events since the last call."""
         events, self._events = self._events, []
         return events
 
 
-def _as_seen_here(result: RunResult, attempts: int, nodes: dict[str, str]) -> RunResult:
-    """The result with what only the driver knows; `nodes` is for a run that could not say itself where it was."""
+def _with_attempts_and_node(result: RunResult, attempts: int, nodes: dict[str, str]) -> RunResult:
+    """Return the result with what only the driver knows; `nodes` is for runs that could not record their own node."""
     record = result.record
-    seen = {"attempts": attempts, "node": record.node or nodes.get(record.run_id)}
-    return replace(result, record=record.model_copy(update=seen))
+    known = {"attempts": attempts, "node": record.node or nodes.get(record.run_id)}
+    return replace(result, record=record.model_copy(update=known))
 
 
 def _died(error: RayError) -> bool:
-    """Whether a process died, and did not raise."""
+    """Return whether a process died, rather than raised."""
     return isinstance(error, ProcessDied) or not isinstance(error, RayTaskError)
 
 

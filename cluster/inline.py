@@ -1,6 +1,6 @@
-"""What needs no Ray: runs in this process, one after the other, and calls in fresh processes of this machine.
+"""Do without Ray: runs in this process, one after the other, and function calls in fresh processes on this machine.
 
-For runs by hand and for debugging, and inside each Ray worker.
+Used for runs by hand, for debugging, and inside each Ray worker.
 """
 
 import io
@@ -28,13 +28,13 @@ from runners.core.scratch import scratch
 from runners.core.spec import Job, RunSpec
 from runners.core.study import jobs
 
-MAX_ATTEMPTS = 3  # of what a process does that may die: the first and at most two retries
+MAX_ATTEMPTS = 3  # at a run or call whose process dies: the first and two retries
 
 
 def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Report) -> Iterator[RunResult]:
-    """Do the runs in the order given, one result each; `report` gets their events.
+    """Do the runs in the order given; yield one result a run. `report` gets their events.
 
-    Raises BadInput where a run cannot be done here at all, as on a GPU that is not there.
+    Raises BadInput if this machine cannot do a run at all, such as a run on a GPU that it does not have.
     """
     for job in jobs(specs):
         try:
@@ -48,7 +48,7 @@ def execute(specs: Sequence[RunSpec], data: FashionMnist, work: Work, report: Re
 def perform(
     job: Job, data: FashionMnist, work: Work, report: Report, began_at: float | None = None
 ) -> tuple[RunResult, ...]:
-    """Do a job here, in this thread; an exception becomes the record of each of its runs."""
+    """Do a job in this thread; if it raises, return a record of the failure for each of its runs."""
     try:
         return perform_or_raise(job, data, work, report, began_at)
     except Exception as error:
@@ -58,7 +58,7 @@ def perform(
 def perform_or_raise(
     job: Job, data: FashionMnist, work: Work, report: Report, began_at: float | None = None
 ) -> tuple[RunResult, ...]:
-    """Do a job here, in this thread, and report the start and the epochs of each of its runs."""
+    """Do a job in this thread, and report the start and the epochs of each of its runs."""
     for spec in job:
         report(Started(spec.run_id, socket.gethostname()))
     return work(job, data, report, began_at)
@@ -66,7 +66,7 @@ def perform_or_raise(
 
 @dataclass(frozen=True)
 class _Call:
-    """One item's process, which gets its work through `pipe` and answers through it."""
+    """The process that handles one item; the work and the answer go through `pipe`."""
 
     place: int
     attempt: int
@@ -77,25 +77,26 @@ class _Call:
 def call_each(
     function: Callable[[Any, FashionMnist], Any], specs: Sequence[RunSpec], items: Sequence[Any], data: FashionMnist
 ) -> list[Any]:
-    """`function(item, data)` of each item, as many at once as this machine has cores for with their specs' threads.
+    """Return `function(item, data)` for each item, called in parallel on this machine.
 
-    Each has a fresh process of its own, and another if that one dies. Where a call raised, its place holds the
-    exception; where processes died as often as they were started, a ProcessDied. No process outlives this one.
+    As many calls run at once as the machine has cores for the threads of their specs, each in a fresh process. If a
+    process dies, the call is repeated, up to MAX_ATTEMPTS times in all. The answer is the exception if the call
+    raised, and a ProcessDied if the process died in every attempt. No process outlives this one.
     """
     at_once = max(1, environment.cores() // max(spec.threads for spec in specs))
     answers: list[Any] = [None] * len(items)
     due = [(place, 1) for place in range(len(items))]
     running: list[_Call] = []
-    with scratch() as folder:  # for all that frameworks leave in the temporary folder
+    with scratch() as folder:  # for the frameworks' temporary files
         try:
             while due or running:
                 while due and len(running) < at_once:
                     place, attempt = due.pop(0)
-                    running.append(_begun(place, attempt, folder, function, items[place], data))
+                    running.append(_start(place, attempt, folder, function, items[place], data))
                 ready = wait([call.pipe for call in running])
                 for call in [call for call in running if call.pipe in ready]:
                     running.remove(call)
-                    answers[call.place] = _ended(call)
+                    answers[call.place] = _answer(call)
                     if isinstance(answers[call.place], ProcessDied) and call.attempt < MAX_ATTEMPTS:
                         due.append((call.place, call.attempt + 1))
         finally:
@@ -105,23 +106,23 @@ def call_each(
     return answers
 
 
-def _begun(
+def _start(
     place: int, attempt: int, folder: Path, function: Callable[[Any, FashionMnist], Any], item: Any, data: FashionMnist
 ) -> _Call:
     spawn = get_context("spawn")
     pipe, other_end = spawn.Pipe()
     process = spawn.Process(target=_call, args=(other_end, folder), daemon=True)
-    with native_stderr_hidden():  # it inherits this: its first breath too may be a remark
+    with native_stderr_hidden():  # the process inherits this, and may write warnings as it starts
         process.start()
-    other_end.close()  # only the process itself holds it now: once that dies, the pipe ends
-    # Not among its arguments: should it die before it has read those, this process would write them for ever.
+    other_end.close()  # now only the process holds it, so the pipe ends when the process dies
+    # Do not pass these as arguments: if the process died before it read them, this one would write them for ever.
     with suppress(BrokenPipeError, ConnectionResetError):
         pipe.send((function, item, data))
     return _Call(place, attempt, process, pipe)
 
 
-def _ended(call: _Call) -> Any:
-    """What the process answered; ProcessDied if it died before it could."""
+def _answer(call: _Call) -> Any:
+    """Return the answer of a process, or ProcessDied if it died before it sent one."""
     try:
         answer = call.pipe.recv()
     except (EOFError, ConnectionResetError):
@@ -134,7 +135,7 @@ def _ended(call: _Call) -> Any:
 def _call(pipe: Connection, folder: Path) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     Thread(target=_end_with_parent, daemon=True).start()
-    # Only remarks are lost: what goes wrong comes back as an exception.
+    # This hides only warnings: errors come back as exceptions.
     with native_stderr_hidden(), redirect_stderr(io.StringIO()):
         try:
             function, item, data = pipe.recv()
@@ -144,7 +145,7 @@ def _call(pipe: Connection, folder: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process once the one that started it is gone, however that ended: nobody waits for the answer."""
+    """End this process once its parent has ended, however that ended: nobody waits for the answer any more."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,7 +1,8 @@
-"""Which environment a run's process has, and whether the versions in it are the same on every node.
+"""Choose the environment of a run's process, and check that versions are the same on every node.
 
-On GPUs TensorFlow and PyTorch cannot share one: each brings NCCL and cuDNN of another CUDA, at the same paths.
-Isolated, each framework has its own, which Ray makes on a node once it is needed there, and keeps.
+On GPUs TensorFlow and PyTorch cannot share an environment: each installs NCCL and cuDNN for another CUDA, at the same
+paths. Isolation gives each framework an environment of its own. Ray makes it on a node when it is first needed there,
+and keeps it.
 """
 
 import re
@@ -21,23 +22,23 @@ from runners.core.errors import BadInput
 from runners.core.frameworks import FRAMEWORKS
 
 CONSTRAINTS = PROJECT / "constraints.txt"
-SETUP_SECONDS = 3600  # that an installation may take: CUDA's wheels are gigabytes
+SETUP_SECONDS = 3600  # time limit of an installation: CUDA's wheels are gigabytes
 
 RuntimeEnv = dict[str, Any]
-# Of a framework's name: what Ray is to make for its processes; empty where they have the node's own environment.
+# Returns the runtime environment of a framework's processes, given its name; empty for the node's own environment.
 Environments = Callable[[str], RuntimeEnv]
 
 
 def shared(_framework: str) -> RuntimeEnv:
-    """Every framework in the environment that its node has."""
+    """Return no settings: all frameworks share the node's own environment."""
     return {}
 
 
 def isolated(device: str) -> Environments:
-    """Each framework in an environment of its own, with the versions that the project pins."""
+    """Give each framework an environment of its own, with the versions that the project pins."""
 
     def environment(framework: str) -> RuntimeEnv:
-        # With pip's cache, which Ray's default leaves out, another cluster on this machine downloads nothing again.
+        # Use pip's cache, which Ray's default turns off, so that the next cluster on this machine downloads nothing.
         pip = {"packages": pins(framework, device), "pip_install_options": ["--disable-pip-version-check"]}
         return {"pip": pip, "config": {"setup_timeout_seconds": SETUP_SECONDS}}
 
@@ -45,14 +46,14 @@ def isolated(device: str) -> Environments:
 
 
 def environments_of(device: str, isolate: bool | None) -> Environments:
-    """Isolated ones if so asked or, if nothing is, where GPUs are used."""
+    """Return isolated environments if `isolate`, or if it is None and GPUs are used; else shared ones."""
     return isolated(device) if isolate or (isolate is None and device == "gpu") else shared
 
 
 def pins(framework: str, device: str) -> list[str]:
-    """What pip is to install for a framework: its extra in pyproject.toml, in the versions of constraints.txt.
+    """Return pip's arguments for a framework: its extra in pyproject.toml, in the versions of constraints.txt.
 
-    The project is at the same path on every node, as Ray's workers need it to be in any case.
+    The project must be at the same path on every node, as Ray's workers require in any case.
     """
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     known = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines())
@@ -65,35 +66,35 @@ def pins(framework: str, device: str) -> list[str]:
 
 
 def versions_on_nodes(
-    frameworks: Collection[str], needs: Sequence[Need], environments: Environments, tell: Callable[[str], None]
+    frameworks: Collection[str], needs: Sequence[Need], environments: Environments, say: Callable[[str], None]
 ) -> dict[str, str]:
-    """Versions of Python and packages that the runs' processes have, asked of each node that could hold a run.
+    """Return the versions of Python and packages in the runs' processes, the same on each node that could hold a run.
 
-    Isolated environments are made by this. Raises BadInput where one cannot be made, where versions differ, or where a
-    node holds other code of this project than this process.
+    This makes the isolated environments. Raises BadInput if one cannot be made, if versions differ, or if a node's
+    code of this project differs from this process's.
     """
     begun = time.monotonic()
     isolates = any(environments(framework) for framework in frameworks)
     if isolates:
-        tell(f"Making an environment of its own for {' and '.join(sorted(frameworks))}: minutes the first time.")
-    asked = {
+        say(f"Making separate environments for {' and '.join(sorted(frameworks))}: minutes the first time.")
+    answers = {
         (node["NodeID"], framework): _versions.options(
             runtime_env=environments(framework),
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         ).remote(framework)
-        for node in _able(needs)
+        for node in _nodes_with_room(needs)
         for framework in sorted(frameworks)
     }
-    answers = {who: _same_code(*_answer(who[1], ref)) for who, ref in asked.items()}
+    versions = {key: _same_code(*_answer(key[1], ref)) for key, ref in answers.items()}
     if isolates:
-        tell(f"The environments are there after {time.monotonic() - begun:.1f} s.")
-    return agreed(answers)
+        say(f"The environments are there after {time.monotonic() - begun:.1f} s.")
+    return agreed_versions(versions)
 
 
-def agreed(answers: dict[tuple[str, str], tuple[str, dict[str, str]]]) -> dict[str, str]:
-    """The versions that all (node id, framework) have, given the host's name and versions of each.
+def agreed_versions(answers: dict[tuple[str, str], tuple[str, dict[str, str]]]) -> dict[str, str]:
+    """Return the versions that all agree on; `answers` maps (node id, framework) to host name and versions.
 
-    Raises BadInput, naming both nodes, where two nodes differ in what they have for a framework.
+    Raises BadInput if two nodes, which it names, have different versions for a framework, or if two frameworks do.
     """
     first: dict[str, tuple[str, dict[str, str]]] = {}
     together: dict[str, str] = {}
@@ -115,23 +116,23 @@ def agreed(answers: dict[tuple[str, str], tuple[str, dict[str, str]]]) -> dict[s
     return together
 
 
-def _able(needs: Sequence[Need]) -> list[dict[str, Any]]:
-    """Living nodes with room for a process of a run."""
+def _nodes_with_room(needs: Sequence[Need]) -> list[dict[str, Any]]:
+    """Return the living nodes that could hold a process of a run."""
 
-    def able(resources: dict[str, float]) -> bool:
+    def has_room(resources: dict[str, float]) -> bool:
         return any(need.fits(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for need in needs)
 
-    return [node for node in ray.nodes() if node["Alive"] and able(node["Resources"])]
+    return [node for node in ray.nodes() if node["Alive"] and has_room(node["Resources"])]
 
 
-# In a fresh process, and without resources: a node full of others' runs answers too.
+# In a fresh process, and without resources: so a node that is full of other users' runs answers too.
 @ray.remote(num_cpus=0, max_calls=1)
 def _versions(framework: str) -> tuple[str, dict[str, str], str]:
     return socket.gethostname(), installed_versions({framework}), code_sha256()
 
 
 def _same_code(host: str, versions: dict[str, str], code: str = "of an older kind") -> tuple[str, dict[str, str]]:
-    """Host and versions; raises BadInput if the code there is not this process's."""
+    """Return host and versions; raises BadInput if the code on the host differs from this process's."""
     if code != code_sha256():
         raise BadInput(
             f"{host} has other code of this project ({code[:12]}) than this program in {PROJECT} "
@@ -144,8 +145,8 @@ def _answer(framework: str, ref: ray.ObjectRef) -> tuple[str, dict[str, str], st
     try:
         return ray.get(ref)
     except RayError as error:
-        why = str(error).strip().splitlines()
-        reason = next((line for line in why if "ERROR" in line), why[-1])
+        lines = str(error).strip().splitlines()
+        reason = next((line for line in lines if "ERROR" in line), lines[-1])
         raise BadInput(
             f"no environment for {framework} could be made on a node: {reason.strip()}; its pins are in "
             "constraints.txt, and --no-isolate uses what each node has"

@@ -1,4 +1,4 @@
-"""What the connected cluster's nodes have, and whether a run could ever be placed on them."""
+"""The CPUs and GPUs of the connected cluster's nodes, and whether a run could ever be placed on them."""
 
 import time
 from collections.abc import Callable, Collection
@@ -9,7 +9,7 @@ import ray
 from ray.autoscaler.sdk import request_resources
 
 from cluster.resources import Need
-from runners.core.errors import BadInput, ClusterLost
+from runners.core.errors import GOES_ON, BadInput, ClusterLost
 
 POLL_SECONDS = 0.5
 
@@ -23,7 +23,7 @@ class Node:
 
 
 def nodes() -> list[Node]:
-    """The connected cluster's living nodes."""
+    """Return the connected cluster's living nodes."""
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in resources]
 
@@ -34,40 +34,40 @@ def device_here() -> Literal["cpu", "gpu"]:
 
 
 def slots(need: Need) -> int:
-    """Return how many such runs fit on the cluster side by side."""
+    """Return how many runs with this need fit on the cluster side by side."""
     return sum(need.fits(node.cpus, node.gpus) for node in nodes()) // need.processes
 
 
 def preflight(need: Need) -> None:
-    """Raise BadInput, with both numbers, if no node could ever hold the run: Ray itself would wait for ever."""
+    """Raise BadInput, with the need and the nodes, if no node could ever hold the run: Ray would wait for ever."""
     if slots(need):
         return
     where = "on one node" if need.processes == 1 else "each on one node"
     raise BadInput(f"each run needs {need} {where}, but {inventory()}")
 
 
-def wait_for_room(need: Need, seconds: float, tell: Callable[[str], None]) -> None:
+def wait_for_room(need: Need, seconds: float, say: Callable[[str], None]) -> None:
     """Ask an autoscaler for nodes that could hold one run, and wait for them for at most `seconds`.
 
-    Returns either way, for `preflight` to judge. `tell` gets one line before a wait.
+    Returns without an error in any case; `preflight` checks the result. Before a wait, `say` gets one line.
     """
     if seconds <= 0 or slots(need):
         return
-    tell(f"Waiting up to {seconds:g} seconds for room for {need}: {inventory()}.")
+    say(f"Waiting up to {seconds:g} seconds for room for {need}: {inventory()}.")
     deadline = time.monotonic() + seconds
     request_resources(bundles=[need.resources()] * need.processes)
     try:
         while not slots(need) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
     finally:
-        request_resources(bundles=[])  # from here on the queue of runs says what is needed
+        request_resources(bundles=[])  # the runs' own reservations ask for nodes from now on
 
 
 def no_room_since(needs: Collection[Need], since: float | None, patience_seconds: float) -> float | None:
     """Return the time since which no node could hold any of `needs`, or None if one can.
 
-    `since` is what the last call returned; times are monotonic seconds. Raises ClusterLost, with the needs and the
-    nodes, after `patience_seconds`: Ray itself would wait for ever.
+    Pass the previous answer as `since`; times are monotonic seconds. Raises ClusterLost, with the needs and the nodes,
+    after `patience_seconds`: Ray itself would wait for ever.
     """
     if not needs or any(map(slots, needs)):
         return None
@@ -75,14 +75,14 @@ def no_room_since(needs: Collection[Need], since: float | None, patience_seconds
     if since is not None and now - since >= patience_seconds:
         wanted = " or ".join(dict.fromkeys(map(str, needs)))
         raise ClusterLost(
-            f"no node has had room for {wanted} for {patience_seconds:g} seconds: {inventory()}; what is recorded "
-            "stays, and the same command goes on once there is room"
+            f"no node has had room for {wanted} for {patience_seconds:g} seconds: {inventory()}; "
+            f"{GOES_ON} once there is room"
         )
     return now if since is None else since
 
 
 def inventory() -> str:
-    """List the cluster's nodes with their CPUs and GPUs, for a sentence."""
-    have = nodes()
-    listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in have)
-    return f"the cluster's {len(have)} node(s) have: {listed}"
+    """Return a clause that lists the cluster's nodes with their CPUs and GPUs."""
+    living = nodes()
+    listed = "; ".join(f"{node.cpus} CPU(s), {node.gpus} GPU(s)" for node in living)
+    return f"the cluster's {len(living)} node(s) have: {listed}"

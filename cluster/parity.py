@@ -1,4 +1,4 @@
-"""The parity audit where runs go: each contender shows what it computes in a fresh process, placed as a run."""
+"""Run the parity audit where runs go: each contender computes in a fresh process, which is placed like a run."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,20 +23,20 @@ CallEach = Callable[[Callable[[Any, FashionMnist], Any], Sequence[RunSpec], Sequ
 
 
 @dataclass(frozen=True)
-class Witnesses:
-    """How to call functions in fresh processes that are placed as runs are."""
+class AuditProcesses:
+    """How to call functions in fresh processes that are placed like runs."""
 
     call_each: CallEach
     device: Device
-    software: Software  # what every process has, and must have
+    software: Software  # which every process must have
 
 
 @contextmanager
-def witnesses(place: Place, specs: Sequence[RunSpec], tell: Callable[[str], None]) -> Iterator[Witnesses]:
-    """Make the processes of an audit possible, for as long as the context lasts.
+def audit_processes(place: Place, specs: Sequence[RunSpec], say: Callable[[str], None]) -> Iterator[AuditProcesses]:
+    """Prepare for the processes of an audit, one like the run of each spec, while the context lasts.
 
-    They run on this machine without Ray where that will do: not for GPUs, other machines, replicas or isolation. Raises
-    BadInput if a process can never be placed.
+    They run on this machine without Ray unless they need GPUs, other machines, replicas or isolation. Raises BadInput
+    if a process can never be placed.
     """
     frameworks = {spec.contender.framework for spec in specs}
     alone = all(spec.contender.strategy == "single" for spec in specs)
@@ -45,9 +45,9 @@ def witnesses(place: Place, specs: Sequence[RunSpec], tell: Callable[[str], None
         cores, threads = environment.cores(), specs[0].threads
         if threads > cores:
             raise BadInput(f"each process needs {threads} CPU(s), but this machine has {cores}; lower --threads")
-        yield Witnesses(inline.call_each, "cpu", Software(code_sha256(), installed_versions(frameworks)))
+        yield AuditProcesses(inline.call_each, "cpu", Software(code_sha256(), installed_versions(frameworks)))
         return
-    # With Ray, which takes a second to import and is not needed above.
+    # These import Ray, which takes a second and is not needed above.
     from cluster.executor import call_each
     from cluster.nodes import device_here
     from cluster.ready import ready
@@ -56,16 +56,16 @@ def witnesses(place: Place, specs: Sequence[RunSpec], tell: Callable[[str], None
     with session(place.address) as where:
         device = device_here() if place.device == "auto" else cast(Device, place.device)
         placed = [spec.model_copy(update={"device": device}) for spec in specs]
-        cluster = ready(place, device, where, frameworks, placed, tell)
-        yield Witnesses(partial(call_each, environments=cluster.environments), device, cluster.software)
+        cluster = ready(place, device, where, frameworks, placed, say)
+        yield AuditProcesses(partial(call_each, environments=cluster.environments), device, cluster.software)
 
 
-def audit_begins(contenders: Sequence[Contender], level: Level) -> str:
-    """What is said before an audit, which takes a while."""
+def announcement(contenders: Sequence[Contender], level: Level) -> str:
+    """Return the message to show before an audit, which takes a while."""
     return f"Parity audit ({level}): {', '.join(map(str, contenders))}, each in a process of its own."
 
 
-def hold_audit(
+def run_audit(
     contenders: Sequence[Contender],
     settings: Settings,
     level: Level,
@@ -73,7 +73,7 @@ def hold_audit(
     call_each: CallEach,
     software: Software,
 ) -> Audit:
-    """Audit the contenders against each other; `software` is what each of their processes must have.
+    """Audit the contenders against each other; each of their processes must have this `software`.
 
     Raises BadInput if one has other software, and ClusterLost if its processes kept dying: a death is no mismatch.
     """
@@ -94,7 +94,7 @@ def hold_audit(
 def follow_divergence(
     contenders: Sequence[Contender], settings: Settings, data: FashionMnist, call_each: CallEach
 ) -> Divergence:
-    """Follow how the contenders part; raises the exception of a process that fails, as `hold_audit` does."""
+    """Follow how the contenders' weights diverge. Raises the exception of a process that fails; else as `run_audit`."""
     walked = walks(contenders, settings)
     traces = call_each(follow, [walk.spec("float32") for walk in walked], walked, data)
     for walk, trace in zip(walked, traces, strict=True):
@@ -105,13 +105,13 @@ def follow_divergence(
 
 
 def _testify_with(software: Software, task: Task, data: FashionMnist) -> Witness:
-    """`testify`, in a process that must have this software; raises BadInput if it has other."""
+    """Call `testify`; raises BadInput if this process has other software."""
     refuse_other_software(task.contender.framework, software)
     return testify(task, data)
 
 
 def _witness(task: Task, answer: Witness | Exception) -> Witness:
-    """The answer, or what is left of a witness whose process failed: the last line says what it was."""
+    """Return the answer of a process or, if it failed, a witness that holds only the last line of the error."""
     _raise_if_lost(str(task.contender), answer)
     if isinstance(answer, Exception):
         return Witness(str(task.contender), death=_last_line(answer))
@@ -123,8 +123,8 @@ def _raise_if_lost(name: str, answer: Any) -> None:
         raise BadInput(str(getattr(answer, "cause", answer))) from answer
     if isinstance(answer, ProcessDied):
         raise ClusterLost(
-            f"the audit is not done: each process that was started for {name} died ({answer}), as one does that "
-            "is killed or runs out of memory; repeat the command"
+            f"the audit is not done: every process for {name} died ({answer}), for example because it was killed "
+            "or ran out of memory; repeat the command"
         )
 
 

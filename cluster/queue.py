@@ -1,8 +1,8 @@
-"""The order in which jobs get their resources: the study's order, whatever each job needs.
+"""Give jobs their resources in the study's order, whatever each job needs.
 
 Ray itself gives resources to whatever fits first, so an eight-GPU run would starve behind many one-GPU runs. Here each
 job has a reservation (a placement group) before it begins. The next reservation always goes to the first job in the
-queue. Where smaller jobs would overtake it, only its own reservation is asked for.
+queue. Where smaller jobs would overtake that job, the queue requests only its reservation.
 """
 
 from collections import Counter
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from cluster.resources import Need, in_train, need_of
+from cluster.resources import Need, is_train_job, need_of
 from cluster.train_job import groups_of_jobs
 from runners.core.spec import Job
 
-# Reservations asked for at a time. An autoscaler sees no more of the queue than these.
-ASKED_FOR = 16
+# Reservations requested at a time. An autoscaler knows no more of the queue than these.
+REQUESTED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Attempt:
 
     @property
     def need(self) -> Need:
-        """What the job's process takes, or each of its processes."""
+        """The resources of the job's process, or of each of its processes."""
         return need_of(self.job[0])
 
     @property
-    def in_train(self) -> bool:
+    def is_train_job(self) -> bool:
         """Whether Ray Train starts the job's processes."""
-        return in_train(self.job[0])
+        return is_train_job(self.job[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Reservation:
 
 
 class Queue:
-    """Jobs that wait, and reservations: asked for, ready, and in use.
+    """Waiting jobs, and reservations: requested, ready, and in use.
 
     A Ray Train job reserves its resources itself. While it is first in the queue and has no resources yet, no other
     job begins.
@@ -55,13 +55,13 @@ class Queue:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._waiting = [Attempt(job) for job in jobs]
-        self._asked: dict[ray.ObjectRef, Reservation] = {}
+        self._requested: dict[ray.ObjectRef, Reservation] = {}
         self._ready: list[Reservation] = []
         self._in_use: set[Reservation] = set()
-        self._ours: set[str] = set()  # ids of all placement groups that this queue ever asked for
+        self._ours: set[str] = set()  # ids of all placement groups that this queue ever requested
         self._starting: Attempt | None = None  # a Ray Train job that has begun and has no resources yet
         self._groups_before: set[str] = set()  # ids of the Ray Train jobs' groups when it began
-        self._draining = False  # smaller jobs would overtake the first one: ask for nothing but its reservation
+        self._draining = False  # smaller jobs would overtake the first one: request only its reservation
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -72,9 +72,9 @@ class Queue:
         return self._waiting[:1]
 
     @property
-    def asked(self) -> list[ray.ObjectRef]:
-        """What to wait for: once one of these is done, a job may be able to begin."""
-        return list(self._asked)
+    def requests(self) -> list[ray.ObjectRef]:
+        """Requests for reservations to wait for: once one of them is done, a job may be able to begin."""
+        return list(self._requested)
 
     def append(self, attempt: Attempt) -> None:
         """Put an attempt at the end of the queue."""
@@ -87,7 +87,7 @@ class Queue:
         self._collect()
         while self._waiting and self._starting is None:
             first = self._waiting[0]
-            if first.in_train:
+            if first.is_train_job:
                 self._starting, self._groups_before = first, groups_of_jobs() - self._ours
                 reservation = None
             elif (reservation := self._take(first.need)) is None:
@@ -98,9 +98,9 @@ class Queue:
         self._adjust()
 
     def ended(self, attempt: Attempt, reservation: Reservation | None, usable: bool) -> None:
-        """Free what an ended job had. A usable reservation passes to the first job if that needs exactly the same.
+        """Free an ended job's reservation. If usable, it passes to the first job if that has exactly the same need.
 
-        A new one would take up to a second: that is how often Ray looks for room.
+        A new reservation would take up to a second, since Ray tries to place groups once a second.
         """
         if reservation is None:
             self._starting = None if attempt == self._starting else self._starting
@@ -112,16 +112,16 @@ class Queue:
             remove_placement_group(reservation.group)
 
     def close(self) -> None:
-        """Free all reservations, and kill what still runs in them."""
-        for reservation in [*self._asked.values(), *self._ready, *self._in_use]:
+        """Free all reservations, and so kill the processes in them."""
+        for reservation in [*self._requested.values(), *self._ready, *self._in_use]:
             remove_placement_group(reservation.group)
 
     def _collect(self) -> None:
-        """Find the reservations that have become ready."""
-        if not self._asked:
+        """Move the reservations that have become ready to `_ready`."""
+        if not self._requested:
             return
-        done, _ = ray.wait(self.asked, num_returns=len(self._asked), timeout=0)
-        self._ready += [self._asked.pop(ref) for ref in done]
+        done, _ = ray.wait(self.requests, num_returns=len(self._requested), timeout=0)
+        self._ready += [self._requested.pop(ref) for ref in done]
 
     def _take(self, need: Need) -> Reservation | None:
         reservation = next((ready for ready in self._ready if ready.need == need), None)
@@ -131,29 +131,29 @@ class Queue:
         return reservation
 
     def _adjust(self) -> None:
-        """Free the reservations that the first job cannot use, and ask for those in `_wanted`."""
+        """Free the reservations that the first job cannot use, and request those in `_wanted`."""
         while self._ready:
             remove_placement_group(self._ready.pop().group)
         wanted = self._wanted()
-        asked = Counter(reservation.need for reservation in self._asked.values())
-        surplus, missing = asked - Counter(wanted), Counter(wanted) - asked
-        for ref, reservation in list(self._asked.items()):
+        requested = Counter(reservation.need for reservation in self._requested.values())
+        surplus, missing = requested - Counter(wanted), Counter(wanted) - requested
+        for ref, reservation in list(self._requested.items()):
             if surplus[reservation.need]:
                 surplus[reservation.need] -= 1
-                remove_placement_group(self._asked.pop(ref).group)
+                remove_placement_group(self._requested.pop(ref).group)
         for need in wanted:
             if missing[need]:
                 missing[need] -= 1
-                self._ask(need)
+                self._request(need)
 
-    def _ask(self, need: Need) -> None:
+    def _request(self, need: Need) -> None:
         group = placement_group([need.resources()] * need.processes)
         self._ours.add(group.id.hex())
-        self._asked[group.ready()] = Reservation(need, group)
+        self._requested[group.ready()] = Reservation(need, group)
 
     def _wanted(self) -> list[Need]:
-        """What to have asked for, in the order of the queue; while draining, only what the first job needs."""
+        """The needs to have requests for, in the order of the queue; while draining, only the first job's."""
         if self._starting is not None:
             return []
-        window = [attempt.need for attempt in self._waiting[:ASKED_FOR] if not attempt.in_train]
+        window = [attempt.need for attempt in self._waiting[:REQUESTED_AT_ONCE] if not attempt.is_train_job]
         return [need for need in window if need == window[0] or not self._draining]

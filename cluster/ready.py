@@ -1,4 +1,4 @@
-"""Make a connected cluster ready for runs: room, environments, versions."""
+"""Make a connected cluster ready for runs: wait for room, make environments, compare versions."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from runners.core.spec import RunSpec
 class Session:
     """A connected cluster on which the processes of runs can start."""
 
-    where: str  # which Ray it is and what it has, in one line
+    where: str  # one line: Ray's version, address and resources
     environments: Environments
-    software: Software  # what every process has, and must have
+    software: Software  # which every process must have
     patience_seconds: float
 
 
@@ -27,17 +27,17 @@ def ready(
     where: str,
     frameworks: Collection[str],
     specs: Sequence[RunSpec],
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Session:
-    """Prepare the cluster for the runs `specs` on `device`, and for each of `frameworks` its environment.
+    """Prepare the cluster for the runs `specs` on `device`, and make an environment for each of `frameworks`.
 
     Waits for room as long as `place` allows. Raises BadInput if a run can never be placed, if an environment cannot be
     made, or if nodes differ in their versions or in this project's code.
     """
     needs = tuple(dict.fromkeys(map(need_of, specs)))
     for need in needs:
-        wait_for_room(need, place.wait_seconds, tell)
+        wait_for_room(need, place.wait_seconds, say)
         preflight(need)
     environments = environments_of(device, place.isolate)
-    software = Software(code_sha256(), versions_on_nodes(frameworks, needs, environments, tell))
+    software = Software(code_sha256(), versions_on_nodes(frameworks, needs, environments, say))
     return Session(where, environments, software, place.patience_seconds)

@@ -1,4 +1,4 @@
-"""What a run takes of a cluster."""
+"""The CPUs and GPUs that a run takes."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from runners.core.spec import RunSpec
 
 @dataclass(frozen=True)
 class Need:
-    """What one run takes: CPUs and GPUs on one node, for each of its processes."""
+    """The CPUs and GPUs that each process of a run takes, on one node."""
 
     cpus: int
     gpus: int
@@ -19,7 +19,7 @@ class Need:
         return each if self.processes == 1 else f"{self.processes} times {each}"
 
     def resources(self) -> dict[str, int]:
-        """What each process takes, as Ray writes it."""
+        """Return what each process takes, in Ray's notation."""
         return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
     def fits(self, cpus: int, gpus: int) -> int:
@@ -32,8 +32,8 @@ def trainer_of(spec: RunSpec) -> str | None:
     return strategy_of(spec.contender.framework, spec.contender.strategy).trainer
 
 
-def in_train(spec: RunSpec) -> bool:
-    """Whether Ray Train starts the run's processes."""
+def is_train_job(spec: RunSpec) -> bool:
+    """Return whether Ray Train starts the run's processes."""
     return trainer_of(spec) is not None
 
 
@@ -42,6 +42,6 @@ def need_of(spec: RunSpec) -> Need:
 
     Each replica has a process of its own, or all share one process and so one node.
     """
-    processes = spec.contender.replicas if in_train(spec) else 1
+    processes = spec.contender.replicas if is_train_job(spec) else 1
     replicas = spec.contender.replicas // processes  # of each process
     return Need(cpus=replicas * spec.threads, gpus=replicas if spec.device == "gpu" else 0, processes=processes)

@@ -1,4 +1,4 @@
-"""How the user learns what happens in a study."""
+"""Interface of what shows a study's messages and progress to the user."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,10 +11,10 @@ from runners.core.spec import RunSpec
 
 
 class Progress(Protocol):
-    """Shows runs as they go on."""
+    """Shows the progress of runs."""
 
     def report(self, event: Event) -> None:
-        """Show what has happened in a run."""
+        """Show an event of a run."""
 
     def ended(self, record: RunRecord) -> None:
         """Show that a run has ended and is recorded."""
@@ -24,6 +24,6 @@ class Progress(Protocol):
 class Screen:
     """Prints lines, and shows the progress of runs."""
 
-    tell: Callable[[str], None]  # prints one line
-    # Of the runs to do, and how many go on at a time.
+    say: Callable[[str], None]  # prints one line
+    # Takes the runs to do, and how many of them run at a time.
     show_progress: Callable[[Sequence[RunSpec], int], AbstractContextManager[Progress]]

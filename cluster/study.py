@@ -1,4 +1,4 @@
-"""Complete a study: settle its plan, audit it once, do its missing runs, record each as it ends."""
+"""Complete a study: settle its plan, audit it once, do its missing runs, and record each run as it ends."""
 
 import shlex
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 from cluster.executor import call_each, execute
 from cluster.isolation import environments_of, shared
 from cluster.nodes import device_here, slots
-from cluster.parity import audit_begins, hold_audit
+from cluster.parity import announcement, run_audit
 from cluster.place import Place
 from cluster.ready import Session, ready
 from cluster.resources import need_of
@@ -38,11 +38,13 @@ class Permissions:
     go_on_unmatched: bool = False
 
 
-def complete(folder: Path, plan: Plan, place: Place, data: FashionMnist, may: Permissions, screen: Screen) -> None:
-    """Do the runs of the plan that the results folder lacks. This process holds the folder.
+def complete(
+    folder: Path, plan: Plan, place: Place, data: FashionMnist, permissions: Permissions, screen: Screen
+) -> None:
+    """Do the runs of the plan that the results folder lacks. The caller has locked the folder.
 
-    Raises BadInput for a plan that is not the folder's or cannot be done, NotMatched if the parity audit fails, and
-    ClusterLost.
+    Raises BadInput if the folder has another plan or the plan cannot be done, NotMatched if the parity audit fails,
+    and ClusterLost if the cluster fails.
     """
     begun = store.read_study(folder)
     with ExitStack() as stack:
@@ -56,23 +58,23 @@ def complete(folder: Path, plan: Plan, place: Place, data: FashionMnist, may: Pe
         frameworks = {contender.framework for contender in plan.contenders}
         if environments_of(device, place.isolate) is shared:
             study = settled(environment.installed_versions(frameworks))
-        else:  # only the runs' processes know their versions
+        else:  # only the processes of runs know their versions
             study = settled(begun.versions if begun else {})
-        specs, again = _due(folder, study, may, screen)
+        specs, again = _due(folder, study, permissions, screen)
         if not specs:
             return
         where = where or stack.enter_context(session(place.address))
-        cluster = ready(place, device, where, frameworks, specs, screen.tell)
+        cluster = ready(place, device, where, frameworks, specs, screen.say)
         study = settled(cluster.software.versions)
         store.write_study(folder, study)
         store.save_labels(folder, data.test_labels)
         if any(spec.track == "matched" for spec in specs):
-            _audit_once(folder, study, data, may, cluster, screen)
+            _audit_once(folder, study, data, permissions, cluster, screen)
         _do_runs(folder, specs, again, data, cluster, screen)
 
 
 def _settled(begun: Study | None, plan: Plan, data: FashionMnist, versions: dict[str, str]) -> Study:
-    """The study of this plan with the code and data at hand; a study that has begun goes on."""
+    """Return a study of this plan with this code and data, or the begun study if it can continue with them."""
     study = Study(
         plan=plan,
         command=shlex.join(["python", *sys.argv]),
@@ -86,33 +88,33 @@ def _settled(begun: Study | None, plan: Plan, data: FashionMnist, versions: dict
 
 
 def _due(
-    folder: Path, study: Study, may: Permissions, screen: Screen
+    folder: Path, study: Study, permissions: Permissions, screen: Screen
 ) -> tuple[tuple[RunSpec, ...], dict[str, RunRecord]]:
-    """The runs to do, and by id the records of those among them that are done again."""
+    """Return the runs to do, and the records, by run id, of the runs among them that are repeated."""
     recorded, unreadable = store.read_records(folder, study)
     for item in unreadable:
-        screen.tell(f"{item.path} is skipped: {item.reason}")
-    again = {r.run_id: r for r in recorded if may.retry_failed and r.status in ("failed", "oom")}
+        screen.say(f"{item.path} is skipped: {item.reason}")
+    again = {r.run_id: r for r in recorded if permissions.retry_failed and r.status in ("failed", "oom")}
     return to_do(study.plan, {r.run_id for r in recorded} - again.keys()), again
 
 
 def _audit_once(
-    folder: Path, study: Study, data: FashionMnist, may: Permissions, cluster: Session, screen: Screen
+    folder: Path, study: Study, data: FashionMnist, permissions: Permissions, cluster: Session, screen: Screen
 ) -> None:
-    """Audit the contenders of a matched study, unless an audit under the same conditions held.
+    """Audit the contenders of a matched study, unless the folder has a passed audit with the same conditions.
 
     Raises NotMatched if a check fails, unless the study may go on unmatched.
     """
     known, plan = checks.read(folder), study.plan
     if len(plan.contenders) < 2 or (known and not known.failed and known.is_of(study)):
         return
-    screen.tell(audit_begins(plan.contenders, "quick"))
+    screen.say(announcement(plan.contenders, "quick"))
     call = partial(call_each, environments=cluster.environments, patience_seconds=cluster.patience_seconds)
-    audit = hold_audit(plan.contenders, plan, "quick", data, call, cluster.software)
+    audit = run_audit(plan.contenders, plan, "quick", data, call, cluster.software)
     checks.write(folder, audit)
-    if audit.failed and not may.go_on_unmatched:
+    if audit.failed and not permissions.go_on_unmatched:
         raise NotMatched(f"{summary(audit)}; mend that, or repeat with --allow-unmatched to compare them unpaired")
-    screen.tell(summary(audit))
+    screen.say(summary(audit))
 
 
 def _do_runs(
@@ -123,11 +125,11 @@ def _do_runs(
     cluster: Session,
     screen: Screen,
 ) -> None:
-    """Do the runs, and record each as soon as it ends. A run whose process has other software fails."""
+    """Do the runs, and record each as soon as it ends. A run fails if its process has other software."""
     needs = dict.fromkeys(map(need_of, specs))
     at_once = min(max(map(slots, needs)), len(specs))
     runs = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
-    screen.tell(
+    screen.say(
         f"{runs} to do, {at_once} at a time, each with {' or '.join(map(str, needs))} of its own. {cluster.where}"
     )
     work = partial(run_job_of_study, cluster.software)
@@ -146,6 +148,6 @@ def _do_runs(
 
 
 def _with_earlier_attempts(result: RunResult, earlier: int) -> RunResult:
-    """The result with the attempts made before: the run had failed, or its driver died."""
+    """Add the attempts made before: an earlier attempt failed, or its driver died."""
     attempts = result.record.attempts + earlier
     return replace(result, record=result.record.model_copy(update={"attempts": attempts}))

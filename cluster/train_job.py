@@ -1,4 +1,4 @@
-"""A run of several processes as a Ray Train job: all their resources reserved together, one process group of them."""
+"""A run of several processes as a Ray Train job: one reservation for all of them, and one process group."""
 
 import importlib
 import os
@@ -12,27 +12,26 @@ from cluster.resources import Need
 from runners.core.errors import ProcessDied
 from runners.core.scratch import scratch
 
-WAIT_SECONDS = 30 * 24 * 3600  # for the resources of a job, which others may hold: as patient as Ray is with tasks
+WAIT_SECONDS = 30 * 24 * 3600  # for a job's resources, which other jobs may hold: Ray's tasks wait for ever too
 ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(WAIT_SECONDS),
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a run is at home where any other is
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # so that the run has the same current folder as any other
 }
 
 
 class OutOfMemoryError(ProcessDied):
-    """Ray's memory monitor killed a process of the job: worth another attempt too, and called as others call it."""
+    """Ray's memory monitor killed a process of the job. It deserves a retry, as any death; `run` knows the name."""
 
 
 def fit(function: Callable[[], Any], need: Need, trainer_class: str) -> Any:
-    """Call `function` in each process of a group; what it returns in the first, that of rank 0.
+    """Call `function` in each process of a group; return the answer of the process with rank 0.
 
-    `trainer_class` of Ray Train makes the group: PyTorch's process group, or what TF_CONFIG tells TensorFlow.
-
-    To be called in a process of its own, which coordinates. Raises the exception of a `function` that raised, or
-    ProcessDied. Ray Train itself retries nothing, so that every attempt is the executor's and is recorded.
+    `trainer_class`, a class of Ray Train, makes the group. Call this in a separate process, which coordinates the
+    others. Raises the exception if `function` raised one, or ProcessDied if a process died. Ray Train itself retries
+    nothing, so that the executor makes every attempt and records it.
     """
     os.environ.update(ENVIRONMENT)
-    # They load the framework and much else, which only this process needs.
+    # Imported only here, because these load the framework and much else.
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.exceptions import TrainingFailedError
 
@@ -60,31 +59,31 @@ def fit(function: Callable[[], Any], need: Need, trainer_class: str) -> Any:
 
 
 def is_first() -> bool:
-    """Whether this process of a job is the one with rank 0."""
+    """Return whether this process of a job has rank 0."""
     from ray.train import get_context
 
     return get_context().get_world_rank() == 0
 
 
 def seconds_waited() -> float:
-    """How long this process's job waited until the cluster had room for it."""
+    """Return the seconds for which this process's job waited until the cluster had room for it."""
     stats = placement_group_table(get_current_placement_group())["stats"]
     return stats["end_to_end_creation_latency_ms"] / 1000
 
 
 def groups_of_jobs() -> set[str]:
-    """Ids of the placement groups that have their resources and were made in this Ray session: Ray Train's, and others.
+    """Return the ids of placement groups, of Ray Train and others, that this Ray session made and that have resources.
 
-    An id ends with that of the session that made it.
+    The id of a group ends with the id of the session that made it.
     """
     session = ray.get_runtime_context().get_job_id()
-    made = placement_group_table()
-    return {group for group, entry in made.items() if entry["state"] == "CREATED" and group.endswith(session)}
+    groups = placement_group_table()
+    return {group for group, entry in groups.items() if entry["state"] == "CREATED" and group.endswith(session)}
 
 
 def _reason(error: Exception) -> Exception:
-    """What `function` raised in the first process in which it did, if no process died; the others only lost it."""
-    # What Ray Train itself finds wrong with a process is of this class, which it does not make public.
+    """Return ProcessDied if a process died: the others' exceptions follow from it. Else return the first exception."""
+    # Ray Train's own errors on a process have this class, which is not public.
     from ray.train.v2._internal.exceptions import RayTrainError
 
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
@@ -93,11 +92,11 @@ def _reason(error: Exception) -> Exception:
     ]
     if failures and not deaths:
         return failures[min(failures)]
-    what = f"the process of replica {deaths[0]} died" if deaths else "the processes could not be started together"
-    out_of_memory = any(_for_want_of_memory(failures[rank]) for rank in deaths)
-    return (OutOfMemoryError if out_of_memory else ProcessDied)(f"{what}: {error}")
+    event = f"the process of replica {deaths[0]} died" if deaths else "the processes could not be started together"
+    out_of_memory = any(_out_of_memory(failures[rank]) for rank in deaths)
+    return (OutOfMemoryError if out_of_memory else ProcessDied)(f"{event}: {error}")
 
 
-def _for_want_of_memory(death: Exception) -> bool:
-    """Whether Ray's memory monitor killed the process; Ray Train wraps what it hears of that."""
+def _out_of_memory(death: Exception) -> bool:
+    """Return whether Ray's memory monitor killed the process; Ray Train wraps the monitor's error."""
     return isinstance(getattr(death, "health_check_failure", death), ray.exceptions.OutOfMemoryError)

@@ -1,1 +1,1 @@
-"""What people run. Thin: parse, wire together, print."""
+"""The programs that users run. Each parses its options, calls the other folders, and prints."""

@@ -13,7 +13,7 @@ from typing import Annotated
 from rich.console import Console
 from rich.table import Table
 
-from cluster.parity import audit_begins, follow_divergence, hold_audit, witnesses
+from cluster.parity import announcement, audit_processes, follow_divergence, run_audit
 from cluster.place import Place
 from lenet.data import load
 from runners.core import store
@@ -29,9 +29,9 @@ from runners.report.sections.parity import audit_grid, summary
 from scripts import options
 from scripts.options import RESULTS, WHAT, WHERE, option
 
-Full = Annotated[bool, option(WHAT, "with whole epochs, or without", "--full/--quick")]
-Follow = Annotated[bool, option(WHAT, "also follow, for an epoch, how the weights part", "--divergence")]
-Out = Annotated[Path, option(RESULTS, "folder of audit.json; a study's, if its report is to show it")]
+Full = Annotated[bool, option(WHAT, "with whole epochs, or without them", "--full/--quick")]
+Follow = Annotated[bool, option(WHAT, "also follow how the weights diverge over an epoch", "--divergence")]
+Out = Annotated[Path, option(RESULTS, "folder for audit.json; name a study's folder to show the audit in its report")]
 Where = Annotated[
     str, option(WHERE, "local (this machine, without Ray), auto (a running Ray), or HOST:PORT", "--address")
 ]
@@ -49,50 +49,50 @@ def audit(
     isolate: options.Isolate = None,
     data_dir: options.DataDir = None,
 ) -> None:
-    """Hold matched contenders against each other: network, data, weights, order, loss, gradients, steps, evaluation.
+    """Compare matched contenders: network, data, weights, order, loss, gradients, steps, evaluation.
 
-    Each shows what it computes in a process of its own, through the functions that a study's runs go through. Exits 0
-    only if every check holds, else 1, and says where to look.
+    Each computes in a separate process, with the same functions as a study's runs. Exits 0 only if every check holds,
+    else 1, and names the first difference.
     """
     with options.exit_codes():
         named = options.contenders(contenders)
         if len(named) < 2:
-            raise BadInput(f"{named[0]} alone is held against nothing: name two contenders or more")
+            raise BadInput(f"{named[0]} alone cannot be compared: name two contenders or more")
         wanted = options.device(device)
         store.prepare(out)
-        console = options.stdout_console()
-        needs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
+        console = options.text_console()
+        specs = [RunSpec(contender=name, threads=threads * (2 if follow else 1)) for name in named]
         place = Place(address, wanted, isolate)
-        with options.holding(out, console), witnesses(place, needs, console.print) as where:
-            settings = Settings(device=where.device, threads=threads, batch_size=batch_size)
+        with options.locked(out, console), audit_processes(place, specs, console.print) as processes:
+            settings = Settings(device=processes.device, threads=threads, batch_size=batch_size)
             level: Level = "full" if full else "quick"
             data = load(data_dir)
-            console.print(audit_begins(named, level))
-            done = hold_audit(named, settings, level, data, where.call_each, where.software)
-            write(out, done)
-            show(done, console)
+            console.print(announcement(named, level))
+            result = run_audit(named, settings, level, data, processes.call_each, processes.software)
+            write(out, result)
+            show(result, console)
             if follow:
-                show_divergence(out, follow_divergence(named, settings, data, where.call_each), console)
-    raise SystemExit(options.RUNS_FAILED if done.failed else 0)
+                show_divergence(out, follow_divergence(named, settings, data, processes.call_each), console)
+    raise SystemExit(options.RUNS_FAILED if result.failed else 0)
 
 
-def show(done: Audit, console: Console) -> None:
-    """The table, then what was found."""
-    _print_table(HEADING, audit_grid(done), console)
-    for row in done.failed:
+def show(result: Audit, console: Console) -> None:
+    """Print the table, then the finding of each failed check and the summary."""
+    _print_table(HEADING, audit_grid(result), console)
+    for row in result.failed:
         console.print(f"{row.check} ({row.precision}): {row.finding}")
-    console.print(summary(done))
+    console.print(summary(result))
 
 
-def show_divergence(out: Path, found: Divergence, console: Console) -> None:
-    """Keep it, and show table, sentences and where the plot is."""
-    from runners.report.sections import parity as report
+def show_divergence(out: Path, measured: Divergence, console: Console) -> None:
+    """Save the divergence, and print its table, its sentences and the path of its plot."""
+    from runners.report.sections import parity as report  # with all that plots need
 
-    divergence.write(out, found)
-    _print_table(report.HEADING, report.divergence_grid(found), console)
-    for sentence in report.sentences(found):
+    divergence.write(out, measured)
+    _print_table(report.HEADING, report.divergence_grid(measured), console)
+    for sentence in report.sentences(measured):
         console.print(sentence)
-    console.print(str(report.draw_divergence(found, out / "plots")))
+    console.print(str(report.draw_divergence(measured, out / "plots")))
 
 
 def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Compare frameworks: the same LeNet-5 on the same Fashion-MNIST, each run in a process of its own, placed by Ray."""
+"""Compare frameworks: the same LeNet-5 on the same Fashion-MNIST, each run in a separate process placed by Ray."""
 
 if __name__ == "__main__":  # before all else is loaded, which takes seconds
     from scripts import start
@@ -28,24 +28,24 @@ Seeds = Annotated[str, option(WHAT, "a count (5 is 0..4), a list (0,3,7) or a ra
 Varying = Annotated[str, option(WHAT, "what a seed changes: all, init (weights), order (of batches) or nothing")]
 TargetAccuracy = Annotated[
     float | None,
-    option(WHAT, "test accuracy, as 0.9, whose time of arrival is compared, declared now", metavar="FRACTION"),
+    option(WHAT, "compare the times to reach this test accuracy (0.9), declared before the runs", metavar="FRACTION"),
 ]
 AllowUnmatched = Annotated[
-    bool, option(WHAT, "go on if the parity audit fails; then runs are compared unpaired and labelled so")
+    bool, option(WHAT, "go on if the parity audit fails; runs are then compared unpaired, and labelled not matched")
 ]
-Scaling = Annotated[str, option(RECIPE, "--batch-size is of all replicas together (strong) or of each (weak)")]
+Scaling = Annotated[str, option(RECIPE, "--batch-size counts for all replicas together (strong) or for each (weak)")]
 LrRule = Annotated[str, option(RECIPE, "with --scaling weak, the learning rate follows the batch: none, linear, sqrt")]
 WaitForNodes = Annotated[
     float,
     option(
         WHERE,
-        "how long an autoscaling cluster has to make room for a run, at most a week",
+        "how long to wait for an autoscaling cluster to make room for a run, at most a week",
         min=0,
         max=options.WEEK_SECONDS,
         metavar="SECONDS",
     ),
 ]
-Out = Annotated[Path, option(RESULTS, "results folder; the same command again goes on where it stopped")]
+Out = Annotated[Path, option(RESULTS, "results folder; the same command continues where it stopped")]
 RetryFailed = Annotated[bool, option(RESULTS, "do the folder's failed and out-of-memory runs again")]
 
 
@@ -77,10 +77,10 @@ def compare(
     as_json: options.AsJson = False,
     fail_if_different: options.FailIfDifferent = False,
 ) -> None:
-    """Train every contender once a seed, and report what differs, by how much, and whether it could be chance.
+    """Train each contender once for every seed, and report what differs, by how much, and whether it may be chance.
 
-    Exits 0 when all runs ended well, 1 when some failed (or, if so asked, contenders differ), 2 on bad input, 130 when
-    interrupted.
+    Exits 0 if all runs completed, 1 if some failed (or, with --fail-if-different, contenders differ), 2 on bad input,
+    and 130 if interrupted.
     """
     with options.exit_codes():
         place = Place(address, options.device(device), isolate, wait_for_nodes)
@@ -103,8 +103,8 @@ def compare(
             deterministic=deterministic,
         )
         store.prepare(out)
-        console = options.console_beside(as_json)
-        with options.holding(out, console):
+        console = options.text_console(as_json)
+        with options.locked(out, console):
             data = load(data_dir)
             complete(out, plan, place, data, Permissions(retry_failed, allow_unmatched), screen(console))
             report = build(out)

@@ -1,4 +1,4 @@
-"""What every script shares: how bad input is said, how exit codes are chosen, how options are read."""
+"""What all scripts share: options and their parsing, messages on bad input, exit codes, consoles."""
 
 import os
 import re
@@ -42,12 +42,12 @@ WHERE, RESULTS, OTHERS = "Where it runs", "Results", "Others"
 
 
 def option(group: str, help: str, *names: str, **more: Any) -> Any:  # noqa: A002 -- typer's own word
-    """An option that `--help` shows in its group."""
+    """Declare an option, which `--help` shows in its group."""
     return typer.Option(*names, help=help, rich_help_panel=group, **more)
 
 
 def known_contenders(in_one_process: bool = False) -> str:
-    """Every framework, and each with its strategies, as the user writes them."""
+    """List every framework, and each with its strategies, as users write them."""
     strategies = [
         f"{name}:{strategy}:N"
         for name, framework in FRAMEWORKS.items()
@@ -57,7 +57,7 @@ def known_contenders(in_one_process: bool = False) -> str:
     return ", ".join([*FRAMEWORKS, *strategies])
 
 
-# Options that more than one script has. Defaults are those of the specs, in runners/core.
+# Options of more than one script. Their defaults are those of the specs, in runners/core.
 Contenders = Annotated[
     list[str] | None,
     typer.Argument(
@@ -68,30 +68,30 @@ Contenders = Annotated[
 ]
 Address = Annotated[str, option(WHERE, "auto (join a running Ray or start one), local, or a cluster's HOST:PORT")]
 Device = Annotated[str, option(WHERE, "auto (GPUs where there are any), cpu or gpu")]
-Threads = Annotated[int, option(WHERE, "CPU threads of each run, and cores that it takes")]
+Threads = Annotated[int, option(WHERE, "CPU threads of each run, which takes as many cores")]
 Isolate = Annotated[
     bool | None,
     option(
         WHERE,
-        "give each framework an environment of its own, made by Ray; by default where GPUs are used",
+        "give each framework a separate environment, made by Ray; by default only on GPUs",
         show_default=False,
     ),
 ]
 DataDir = Annotated[Path | None, option(WHERE, "folder with the four Fashion-MNIST .gz files")]
 Epochs = Annotated[int, option(RECIPE, "passes over the training images")]
-BatchSize = Annotated[int, option(RECIPE, "images a step, over all replicas (in weak scaling, of each)")]
+BatchSize = Annotated[int, option(RECIPE, "images a step, over all replicas (in weak scaling, for each)")]
 LimitTrain = Annotated[int, option(RECIPE, "use only the first N training images")]
 LearningRate = Annotated[float, option(RECIPE, "Adam's learning rate")]
 EarlyStopping = Annotated[
     int | None, option(RECIPE, "stop after PATIENCE epochs without a lower test loss", metavar="PATIENCE")
 ]
 ReduceLr = Annotated[
-    int | None, option(RECIPE, "divide the learning rate by ten after PATIENCE such epochs", metavar="PATIENCE")
+    int | None, option(RECIPE, "divide the learning rate by 10 after PATIENCE epochs like that", metavar="PATIENCE")
 ]
 Deterministic = Annotated[bool, option(RECIPE, "ask the frameworks for deterministic kernels")]
 Checkpoint = Annotated[bool, option(RESULTS, "keep the best weights of each run")]
 AsJson = Annotated[
-    bool, option(RESULTS, "print the verdicts as one JSON document; all else goes to standard error", "--json")
+    bool, option(RESULTS, "print the verdicts as one JSON document, and all other text to standard error", "--json")
 ]
 FailIfDifferent = Annotated[
     bool,
@@ -103,7 +103,7 @@ FailIfDifferent = Annotated[
     ),
 ]
 
-PIPE_WIDTH = 120  # columns of a table where no terminal says how many there are
+PIPE_WIDTH = 120  # columns of text where the output is not a terminal
 Choice = TypeVar("Choice", bound=str)
 SCRIPTS = Path(__file__).resolve().parent
 BAD_INPUT, RUNS_FAILED, DIFFERENT = 2, 1, 1
@@ -111,7 +111,7 @@ WEEK_SECONDS = 7 * 24 * 3600
 
 
 class _InGroups(TyperCommand):
-    """Plain help, with the options in their groups."""
+    """A command whose help is plain text, with the options in their groups."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -124,14 +124,14 @@ class _InGroups(TyperCommand):
 
 
 def run_app(command: Callable[..., Any]) -> None:
-    """Run a script's one command, without tracebacks full of locals."""
+    """Run a script's command with the arguments in sys.argv, and exit with its code."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(cls=_InGroups)(command)
     try:
         with exit_codes():
             _refuse_another_checkout(Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve())
             code = app(args=[_with_home(word) for word in sys.argv[1:]], standalone_mode=False)
-            if code == INTERRUPTED:  # outside the command's own code; typer swallows it
+            if code == INTERRUPTED:  # typer caught an interruption outside the command's own code
                 raise KeyboardInterrupt
     except SystemExit as end:
         code = end.code
@@ -140,18 +140,18 @@ def run_app(command: Callable[..., Any]) -> None:
 
 
 def _with_home(word: str) -> str:
-    """The argument with `~` for the home folder as a path; the shell replaces it only at the start of a word."""
+    """Replace a `~` at the start of an option's value too: the shell replaces it only at the start of a word."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    expanded = os.path.expanduser(value)  # noqa: PTH111 -- Path's own raises where no home is known
+    expanded = os.path.expanduser(value)  # noqa: PTH111 -- Path's version raises if the home is unknown
     if expanded == "~" or expanded.startswith("~/"):
-        raise BadInput(f"{word!r} names a home folder, and none is known here; set HOME, or write the path in full")
+        raise BadInput(f"{word!r} names a home folder, but this user's is unknown; set HOME, or write the path in full")
     return option + equals + expanded
 
 
 def _refuse_another_checkout(script: Path) -> None:
-    """Raise BadInput if the script is of another project than what it imports: it would not do what it says."""
+    """Raise BadInput if the script belongs to another checkout than the code that it imports."""
     own, installed = script.parent.parent, SCRIPTS.parent
-    if not (SCRIPTS / script.name).is_file():  # a test's
+    if not (SCRIPTS / script.name).is_file():  # a script of the tests
         return
     if (own / "runners").is_dir() and (own / "lenet").is_dir():
         if own != installed and _sources(own) != _sources(installed):
@@ -159,18 +159,18 @@ def _refuse_another_checkout(script: Path) -> None:
                 f"{script} would use the code in {installed}; run {SCRIPTS / script.name}, or install {own} first "
                 "(`make -C` there does)"
             )
-    elif script.read_bytes() != (SCRIPTS / script.name).read_bytes():  # where `ray submit` has put it
+    elif script.read_bytes() != (SCRIPTS / script.name).read_bytes():  # a copy that `ray submit` made
         raise BadInput(f"{script} is not the {script.name} of the project installed in {installed}; make them the same")
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn bad input into one sentence and exit 2, Ctrl-C into exit 130."""
+    """Turn expected errors into one sentence and an exit code: 2 for bad input, 1 for failures, 130 for Ctrl-C."""
     try:
         yield
     except (BadInput, DataError) as error:
         _leave(str(error), BAD_INPUT)
-    except typer.TyperException as error:  # which by itself it shows below a block on usage
+    except typer.TyperException as error:  # typer itself would print it below a block on usage
         _leave(f"{error.format_message().rstrip('.')}; --help says what is allowed", BAD_INPUT)
     except ValidationError as error:
         _leave(sentence_of(error), BAD_INPUT)
@@ -186,13 +186,13 @@ def _leave(sentence: str, code: int) -> NoReturn:
 
 
 def _sources(project: Path) -> dict[Path, bytes]:
-    """All that a checkout does, by relative path."""
+    """Return the project's Python files, by relative path."""
     folders = (project / name for name in ("cluster", "lenet", "runners", "scripts"))
     return {path.relative_to(project): path.read_bytes() for folder in folders for path in folder.rglob("*.py")}
 
 
 def sentence_of(error: ValidationError) -> str:
-    """The first thing wrong, as one sentence."""
+    """Return the first error as one sentence."""
     first = error.errors()[0]
     message = re.sub(r"\d{20,}", lambda digits: f"{float(digits[0]):g}", first["msg"].removeprefix("Value error, "))
     if not first["loc"]:
@@ -201,38 +201,34 @@ def sentence_of(error: ValidationError) -> str:
     return f"{option}: {message}, not {first['input']!r}"
 
 
-def stdout_console() -> Console:
-    """Write text, never markup, to the real standard output, whatever is redirected later."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(file=sys.stdout, width=width, markup=False, highlight=False)
+def text_console(as_json: bool = False) -> Console:
+    """Return the console for text: standard output, or standard error if the JSON document goes to the first.
 
-
-def console_beside(as_json: bool) -> Console:
-    """Where people read: standard output, or standard error where that is for the JSON document."""
-    if not as_json:
-        return stdout_console()
-    width = None if sys.stderr.isatty() else PIPE_WIDTH
-    return Console(stderr=True, width=width, markup=False, highlight=False)
+    It reads no markup. A later redirection of `sys.stdout` does not affect it; one of `sys.stderr` does.
+    """
+    file = None if as_json else sys.stdout
+    width = None if (file or sys.stderr).isatty() else PIPE_WIDTH
+    return Console(file=file, stderr=as_json, width=width, markup=False, highlight=False)
 
 
 @contextmanager
-def holding(folder: Path, console: Console) -> Iterator[None]:
-    """Hold the folder against other processes, and say so if the one before died holding it."""
+def locked(folder: Path, console: Console) -> Iterator[None]:
+    """Keep other processes out of the folder; print a message if the process that locked it before has died."""
     with store.lock(folder) as died:
         if died:
-            console.print(f"Taking {folder} over from {died}, which died without letting go of it.")
+            console.print(f"Taking {folder} over from {died}, which died while it used the folder.")
         yield
 
 
 def contender(text: str) -> Contender:
-    """One contender; raises BadInput for one that is unknown."""
+    """Parse one contender; raises BadInput if it is unknown."""
     return Contender.model_validate(text)
 
 
 def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
-    """The contenders named. A repeated one is a numbered copy of the first: `a a` is `a` and `a#2`.
+    """Parse contenders; without any, return the default ones.
 
-    Where none is named, those of the article.
+    A repeated contender is a numbered copy of the first: `a a` is `a` and `a#2`.
     """
     if not texts:
         return DEFAULTS.contenders
@@ -246,49 +242,47 @@ def contenders(texts: Sequence[str] | None) -> tuple[Contender, ...]:
 
 
 def tracks(text: str, at_most: int = len(TRACKS)) -> tuple[Track, ...]:
-    """Comma-separated tracks."""
+    """Parse comma-separated tracks; raises BadInput for more than `at_most` or an unknown one."""
     names = tuple(text.split(","))
     if len(names) > at_most:
         raise BadInput(f"--track {text!r} names {len(names)} tracks; at most {at_most} goes here")
-    for name in names:
-        if name not in TRACKS:
-            raise BadInput(f"unknown track {name!r}: choose from {', '.join(TRACKS)}")
-    return cast(tuple[Track, ...], names)
+    return tuple(cast(Track, _one_of("track", name, TRACKS)) for name in names)
 
 
 def vary(text: str) -> Vary:
-    """One of the sources of variance."""
+    """Parse a source of variance."""
     return _one_of("--vary", text, VARIES)
 
 
 def scaling(text: str) -> Scaling:
-    """What stays the same when replicas are added."""
+    """Parse what stays the same when replicas are added: the batch of all (strong) or of each (weak)."""
     return _one_of("--scaling", text, SCALINGS)
 
 
 def lr_rule(text: str) -> LrRule:
-    """How the learning rate follows the batch size."""
+    """Parse how the learning rate follows the batch size."""
     return _one_of("--lr-rule", text, LR_RULES)
 
 
-def _one_of(option: str, text: str, allowed: Sequence[Choice]) -> Choice:
+def _one_of(name: str, text: str, allowed: Sequence[Choice]) -> Choice:
     if text not in allowed:
-        raise BadInput(f"unknown {option} {text!r}: choose from {', '.join(allowed)}")
+        raise BadInput(f"unknown {name} {text!r}: choose from {', '.join(allowed)}")
     return cast(Choice, text)
 
 
 def device(text: str, allowed: Sequence[str] = DEVICES) -> str:
-    """One of the devices allowed."""
-    if text not in allowed:
-        raise BadInput(f"unknown device {text!r}: choose from {', '.join(allowed)}")
-    return text
+    """Parse a device; raises BadInput if it is not allowed."""
+    return _one_of("device", text, allowed)
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """A count (`5` is 0..4), a list (`0,3,7`) or a range (`0-9`) of seeds from 0 to 2^32 - 1, none twice."""
+    """Parse a count (`5` is 0..4), a list (`0,3,7`) or a range (`0-9`) of seeds from 0 to 2^32 - 1.
+
+    Raises BadInput for any other text, and for more than MAX_SEEDS seeds.
+    """
     allowed = f"a count (5), a list (0,3,7) or a range (0-9) of whole numbers from 0 to {LARGEST_SEED}"
     numbers = [part.split("-") if "-" in part[1:] else [part] for part in text.split(",")]
-    # Beyond these digits Python refuses some numbers in words of its own.
+    # Longer numbers are refused here, because Python's int() refuses some with a message of its own.
     if not all(re.fullmatch("[0-9]{1,10}", number) for part in numbers for number in part):
         raise BadInput(f"--seeds {text!r} is not {allowed}")
     if len(numbers) == 1 and len(numbers[0]) == 1:

@@ -1,4 +1,4 @@
-"""What both frameworks' best weights see in a picture."""
+"""Classify a picture with each framework's best weights."""
 
 if __name__ == "__main__":  # before all else is loaded, which takes seconds
     from scripts import start
@@ -36,7 +36,7 @@ def predict(
     ),
     top: Annotated[int, option(RESULTS, "classes to show", min=1, max=len(CLASS_NAMES))] = 3,
 ) -> None:
-    """Show each framework's top classes for IMAGE, with the weights in RESULTS that had its lowest test loss."""
+    """Show each framework's top classes for IMAGE, from its weights in RESULTS that had the lowest test loss."""
     with options.exit_codes():
         pixels = scale(read_image(image)[np.newaxis])
         for framework, record in best_runs(results).items():
@@ -44,23 +44,24 @@ def predict(
             with native_stderr_hidden():
                 (probabilities,) = load_inspector(framework).predict(checkpoint, pixels)
             best = np.argsort(probabilities)[::-1][:top]
-            seen = ", ".join(f"{CLASS_NAMES[index]} {probabilities[index]:.1%}" for index in best)
-            print(f"{FRAMEWORKS[framework].label:<8} {seen}  ({record.run_id})")
+            classes = ", ".join(f"{CLASS_NAMES[index]} {probabilities[index]:.1%}" for index in best)
+            print(f"{FRAMEWORKS[framework].label:<8} {classes}  ({record.run_id})")
 
 
 def read_image(path: Path) -> np.ndarray:
-    """The picture as Fashion-MNIST has them: uint8 (28, 28), bright clothing on black.
+    """Read a picture into the form of Fashion-MNIST: uint8 of shape (28, 28), bright clothing on black.
 
-    Grey, padded to a square, resized, and inverted if its border is light. Raises BadInput if it is no PNG or JPEG.
+    It is made grey, padded to a square, resized, and inverted if its border is light. Raises BadInput if the file is
+    not a PNG or JPEG.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of flaws that it reads past
+            warnings.simplefilter("ignore")  # Pillow warns of flaws that it can read past
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as file:
                 upright = in_eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path} has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are read") from error
+        raise BadInput(f"{path} has more pixels than the {Image.MAX_IMAGE_PIXELS:,} allowed") from error
     except Exception as error:  # a damaged or hostile file may raise anything
         raise BadInput(f"{path} cannot be read as a PNG or JPEG image: {error}") from error
     white = Image.new("RGBA", upright.size, "white")
@@ -71,9 +72,9 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def in_eight_bits(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel; raises ValueError for a mode whose range is unknown.
+    """Return the picture with 8 bits a channel; raises ValueError for a mode whose range is unknown.
 
-    Pillow itself clips 16-bit grey at 255, where it takes the high byte of 16-bit colours.
+    Pillow takes the high byte of 16-bit colours, but clips 16-bit grey at 255; here grey keeps its high byte too.
     """
     if picture.mode in EIGHT_BITS:
         return picture
@@ -81,19 +82,22 @@ def in_eight_bits(picture: Image.Image) -> Image.Image:
         raise ValueError(f"its pixels are of mode {picture.mode}, not of 8 or 16 bits")
     values = np.asarray(picture)
     grey = Image.fromarray((values >> 8).astype(np.uint8))
-    seen = values != picture.info.get("transparency", -1)  # a PNG may name one grey that is clear
-    grey.putalpha(Image.fromarray(seen.astype(np.uint8) * 255))
+    opaque = values != picture.info.get("transparency", -1)  # a PNG may declare one grey transparent
+    grey.putalpha(Image.fromarray(opaque.astype(np.uint8) * 255))
     return grey
 
 
 def light_background(grey: np.ndarray) -> bool:
-    """Whether the border of a grey picture (height, width) is rather light than dark."""
+    """Return whether the border of a grey picture, uint8 of shape (height, width), is light: its median over 127."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return bool(np.median(border) > 127)
 
 
 def best_runs(results: Path) -> dict[str, RunRecord]:
-    """Each framework's completed run with the lowest test loss at any epoch whose weights were kept."""
+    """Return, by framework, the completed run with saved weights that had the lowest test loss at any epoch.
+
+    Raises BadInput if no run has saved weights.
+    """
     records, _ = store.read_records(results, store.existing_study(results))
     best: dict[str, RunRecord] = {}
     for record in sorted(records, key=lambda r: min((row.test_loss for row in r.epochs), default=np.inf)):

@@ -1,4 +1,4 @@
-"""What the user sees while runs happen: a live table on a terminal, plain lines in a pipe."""
+"""Show the progress of runs: a live table on a terminal, plain lines in a pipe."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from runners.core.record import EpochRow, RunRecord
 from runners.core.spec import RunSpec
 from runners.core.text import printable
 
-LARGEST_TABLE = 24  # rows; of a larger study only the runs in progress and the latest to end are shown
+LARGEST_TABLE = 24  # rows; for a larger study it shows only the runs in progress and those that ended last
 
 
 @dataclass
@@ -43,7 +43,7 @@ class _Row:
 
 @dataclass
 class Progress:
-    """Shows runs as they go; `at_once` is how many of them fit side by side. Use as a context."""
+    """Shows the progress of runs, of which `at_once` run in parallel. Use it as a context manager."""
 
     console: Console
     specs: Sequence[RunSpec]
@@ -78,19 +78,19 @@ class Progress:
                 self._epoch_done(row, epoch)
             case Retried(attempt=attempt, reason=reason):
                 row.state, row.started, row.epoch = f"waiting, attempt {attempt}", None, None
-                self._say(f"{event.run_id}  its process died and it starts anew, attempt {attempt}: {reason}")
+                self._print(f"{event.run_id}  its process died; the run starts again, attempt {attempt}: {reason}")
 
     def ended(self, record: RunRecord) -> None:
-        """Show how a run ended, with any epochs of it whose events the result has overtaken."""
+        """Show how a run ended, after those of its epochs whose events have not arrived yet."""
         row = self._rows[record.run_id]
         for epoch in record.epochs[row.epoch.epoch if row.epoch else 0 :]:
             self._epoch_done(row, epoch)
         row.state, row.ended = record.status, time.monotonic()
         if record.status != "completed":
-            self._say(f"{record.run_id}  {record.status} (seed {record.spec.seed}): {record.error}")
+            self._print(f"{record.run_id}  {record.status} (seed {record.spec.seed}): {record.error}")
 
     def seconds_left(self) -> float | None:
-        """A guess from the epochs so far; None before the first."""
+        """Return an estimate from the epochs so far, or None before the first epoch ends."""
         now = time.monotonic()
         paces = [pace for row in self._rows.values() if (pace := row.seconds_per_epoch(now)) is not None]
         if not paces:
@@ -100,9 +100,9 @@ class Progress:
     def _epoch_done(self, row: _Row, epoch: EpochRow) -> None:
         row.epoch = epoch
         if self._live is None:
-            self._say(f"{row.spec.run_id}  {_describe(epoch, row.spec.epochs)}{self._left_in_brackets()}")
+            self._print(f"{row.spec.run_id}  {_describe(epoch, row.spec.epochs)}{self._left_in_brackets()}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _left_in_brackets(self) -> str:
@@ -116,7 +116,7 @@ class Progress:
         for name in ("run", "state", "epoch", "test loss", "accuracy", "left"):
             table.add_column(name, justify="left" if name in ("run", "state") else "right")
         for row in self._shown(rows):
-            table.add_row(*(Text(printable(cell)) for cell in _cells(row)))  # a node is no markup
+            table.add_row(*(Text(printable(cell)) for cell in _cells(row)))  # a node's name must not be read as markup
         return table
 
     def _shown(self, rows: list[_Row]) -> list[_Row]:
@@ -148,12 +148,12 @@ def _describe(epoch: EpochRow, epochs: int) -> str:
 
 
 def screen(console: Console) -> Screen:
-    """Show a study's lines and runs on the console."""
+    """Return a screen that shows a study's messages and runs on the console."""
     return Screen(console.print, partial(Progress, console))
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 40 s, 3 min 10 s, 2 h 5 min."""
+    """Format seconds in two units at most: 40 s, 3 min 10 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

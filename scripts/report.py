@@ -23,16 +23,16 @@ def report(
     as_json: options.AsJson = False,
     fail_if_different: options.FailIfDifferent = False,
 ) -> None:
-    """Rebuild the tables, plots, report.html and report.md of RESULTS. Needs no framework, no Ray and no data."""
+    """Rebuild the tables, plots, report.html and report.md of RESULTS, without a framework, Ray or the data."""
     with options.exit_codes():
         store.existing_study(results)
-        console = options.console_beside(as_json)
-        with options.holding(results, console):
-            made = build(results)
-        show(made, console)
+        console = options.text_console(as_json)
+        with options.locked(results, console):
+            built = build(results)
+        show(built, console)
         if as_json:
-            print(to_json(made))
-    raise SystemExit(options.DIFFERENT if fail_if_different and made.differs else 0)
+            print(to_json(built))
+    raise SystemExit(options.DIFFERENT if fail_if_different and built.differs else 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much of a result is its seed, and which part of it: initial weights, batch order, or what no seed decides?"""
+"""How much does a result depend on its seed: on initial weights, on batch order, or on what no seed determines?"""
 
 if __name__ == "__main__":  # before all else is loaded, which takes seconds
     from scripts import start
@@ -46,7 +46,7 @@ Run = Annotated[
     option(
         WHAT,
         "do the studies first, one for each --vary, in OUT/all, OUT/init, OUT/order and OUT/nothing; the same command "
-        "again goes on where it stopped",
+        "continues where it stopped",
         metavar="CONTENDER[,CONTENDER]",
     ),
 ]
@@ -58,42 +58,42 @@ def seed_variance(
         typer.Argument(help="--out folders of scripts/compare.py, one for each --vary", rich_help_panel=WHAT),
     ] = None,
     run: Run = None,
-    seeds: Annotated[str, option(WHAT, "with --run, those of each study, as scripts/compare.py has them")] = "10",
+    seeds: Annotated[str, option(WHAT, "with --run, the seeds of each study, as in scripts/compare.py")] = "10",
     epochs: options.Epochs = DEFAULTS.epochs,
     limit_train: options.LimitTrain = DEFAULTS.limit_train,
     threads: options.Threads = DEFAULTS.threads,
     device: options.Device = "auto",
     out: Annotated[
         Path | None,
-        option(RESULTS, "where tables and plots go [default: the first of RESULTS; with --run results/variance]"),
+        option(RESULTS, "folder for tables and plots [default: the first of RESULTS; with --run results/variance]"),
     ] = None,
     until_half_width: Annotated[
         float | None,
         option(
             WHAT,
-            "add the seeds that bring each mean accuracy's 95 % interval to +- this (0.001), decided once by the runs "
-            "that are there; takes one folder",
+            "add the seeds that bring each mean accuracy's 95 % interval to +- this (0.001), decided once from the "
+            "recorded runs; takes one folder",
             metavar="FRACTION",
         ),
     ] = None,
     address: options.Address = "auto",
     data_dir: options.DataDir = None,
 ) -> None:
-    """Show how far the runs of RESULTS spread, by what varied in each: weights and order, one of them, or nothing.
+    """Show the spread of the runs of RESULTS when seeds vary weights and order, one of them, or nothing.
 
-    The folders must hold studies alike in all but --vary and --seeds. Needs no framework and no Ray, unless runs are
-    to be done: with --run all of them, with --until-half-width some more. Besides the tables variance and wrong_winner
-    it draws both plots of the first.
+    The studies may differ only in --vary and --seeds. Writes the tables variance and wrong_winner, and draws the two
+    plots of the first. Needs a framework and Ray only to do runs: with --run all of them, with --until-half-width the
+    missing ones.
     """
     with options.exit_codes():
         if bool(results) == bool(run):
-            raise BadInput("name the folders of studies that are there, or with --run the contenders to make some of")
+            raise BadInput("name either the folders of existing studies, or with --run the contenders of new ones")
         if until_half_width is not None:
             pilot.check_half_width(until_half_width)
         folders = [*(results or [])]
         if until_half_width is not None and len(folders) != 1:
             raise BadInput(f"--until-half-width takes one folder, not {len(folders) or '--run'}")
-        console = options.stdout_console()
+        console = options.text_console()
         if run:
             out = out or Path("results/variance")
             plan = Plan(
@@ -113,20 +113,20 @@ def seed_variance(
 
 
 def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: Console) -> Mapping[Vary, Source]:
-    """Write and show what the studies of these folders tell; returns what it was told from."""
-    found, unreadable = read_sources(folders)
-    sources = with_labels(found, data_dir, console)
+    """Write and print the variance of the studies in these folders; return the studies by source of variance."""
+    read, unreadable = read_sources(folders)
+    sources = with_labels(read, data_dir, console)
     store.prepare(out)
     variance, wrong_winner = variance_table(sources), wrong_winner_table(sources)
-    with options.holding(out, console):
+    with options.locked(out, console):
         write(variance, out / "tables", "variance")
         write(wrong_winner, out / "tables", "wrong_winner")
         drawn = draw_variance(variance, out)
     for item in unreadable:
         console.print(f"{item.path} is skipped: {item.reason}")
     show_variance(variance, console)
-    told = [*precision_sentences(variance), *wrong_winner_sentences(wrong_winner)]
-    for vary, sentence in [*told, *beyond_images_sentences(variance)]:
+    sentences = [*precision_sentences(variance), *wrong_winner_sentences(wrong_winner)]
+    for vary, sentence in [*sentences, *beyond_images_sentences(variance)]:
         console.print(f"[{SOURCES[vary]}] {sentence}")
     for plot in drawn:
         console.print(f"{out / 'plots' / plot.name}.png")
@@ -135,12 +135,12 @@ def report(folders: Sequence[Path], out: Path, data_dir: Path | None, console: C
 
 
 def do_studies(out: Path, plan: Plan, place: Place, data: FashionMnist, console: Console) -> list[Path]:
-    """What is missing of a study for each source of variance; the folders. One parity audit holds for all of them."""
+    """Complete a study for each source of variance, with one parity audit for all; return their folders."""
     folders = {vary: out / vary for vary in VARIES}
     for vary, folder in folders.items():
         store.prepare(folder)
         console.print(f"[{SOURCES[vary]}] {folder}")
-        with options.holding(folder, console):
+        with options.locked(folder, console):
             if (known := checks.read(folders["all"])) and not checks.read(folder):
                 checks.write(folder, known)
             complete_study(folder, plan.model_copy(update={"vary": vary}), place, data, console)
@@ -148,52 +148,50 @@ def do_studies(out: Path, plan: Plan, place: Place, data: FashionMnist, console:
 
 
 def extend(folder: Path, half_width: float, address: str, data: FashionMnist, console: Console) -> None:
-    """Do the runs that the folder's pilot decides on, or what is missing of them."""
+    """Do the missing ones of the runs that the folder's pilot asks for."""
     study = store.existing_study(folder)
     plan = study.plan
-    with options.holding(folder, console):
+    with options.locked(folder, console):
         records, _ = store.read_records(folder, study)
         decided = pilot.decide(folder, plan, accuracies(runs_table(records)), half_width)
-        told = f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender."
-        console.print(told)
+        console.print(f"The pilot of {len(decided.seeds)} seeds asks for {decided.runs} runs of each contender.")
         extended = plan.model_copy(update={"seeds": pilot.topped_up(plan.seeds, decided.runs)})
         complete_study(folder, extended, Place(address), data, console)
 
 
 def complete_study(folder: Path, plan: Plan, place: Place, data: FashionMnist, console: Console) -> None:
-    """Do what a folder, held by this process, lacks of a plan, and report it."""
-    from cluster.study import Permissions, complete  # with Ray
+    """Do the runs of the plan that the folder lacks, and write its report. The caller has locked the folder."""
+    from cluster.study import Permissions, complete  # this imports Ray
 
     complete(folder, plan, place, data, Permissions(), screen(console))
     build(folder)
 
 
 def show_reached(folder: Path, sources: Mapping[Vary, Source], console: Console) -> None:
-    """Print each mean with the interval that its pilot and top-up give."""
+    """Print each mean accuracy with the interval that its pilot and the added runs give."""
     plan = store.existing_study(folder).plan
     seeds = pilot.decided(folder).seeds
     table = sources[plan.vary].runs
-    of_pilot, of_top_up = (accuracies(table[table["seed"].isin(seeds) == first]) for first in (True, False))
+    of_pilot, added = (accuracies(table[table["seed"].isin(seeds) == first]) for first in (True, False))
     for name, values in of_pilot.items():
-        told = pilot.reached(name, values, of_top_up.get(name, np.empty(0)))
-        console.print(told)
+        console.print(pilot.reached(name, values, added.get(name, np.empty(0))))
 
 
 def accuracies(runs: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Test accuracies of completed runs, of shape (runs,), by contender and track."""
+    """Return the test accuracies of completed runs, in [0, 1] and of shape (runs,), by contender and track."""
     completed = runs[runs["status"] == "completed"]
     groups = completed.groupby(["contender", "track"], sort=False)["test_accuracy"]
     return {f"{contender}, {track}": of.to_numpy(float) for (contender, track), of in groups}
 
 
 def with_labels(sources: Mapping[Vary, Source], data_dir: Path | None, console: Console) -> Mapping[Vary, Source]:
-    """The sources with the test images' labels from the data, if it is at hand and a folder lacks its own."""
+    """Add the test images' labels, from the data if it can be read, to sources if any folder lacks its own."""
     if all(source.labels is not None for source in sources.values()):
         return sources
     try:
         labels = load(data_dir).test_labels
     except DataError as error:
-        console.print(f"note: without labels, none can be told from the choice of test images: {error}")
+        console.print(f"note: without labels, the share of the choice of test images is unknown: {error}")
         return sources
     return {vary: replace(source, labels=labels) for vary, source in sources.items()}
 

@@ -1,6 +1,6 @@
-"""What a script does first, so that neither interruptions nor lost output end it in a traceback.
+"""Prepare a script, so that neither interruptions nor output that cannot be written end it with a traceback.
 
-Ctrl-C and SIGTERM are the same here, at any moment and however many come.
+Ctrl-C and SIGTERM have the same effect, at any moment and in any number.
 """
 
 import logging
@@ -11,41 +11,42 @@ import threading
 import time
 from types import FrameType, TracebackType
 
+from runners.core.errors import GOES_ON
 from runners.core.output import unfailing
 
 INTERRUPTED = 130  # the exit code
-INTERRUPTION = "interrupted; what is recorded stays, and the same command goes on from there"
-# Cleaning up has this long in peace; if it hangs, a later Ctrl-C ends it too.
-PEACE_SECONDS = 5.0
+INTERRUPTION = f"interrupted; {GOES_ON}"
+# For this long after an interruption further ones are ignored, so that cleanup can finish; a later one ends cleanup.
+CLEANUP_SECONDS = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_interrupted_at = -PEACE_SECONDS
+_interrupted_at = -CLEANUP_SECONDS
 _begun = False
 
 
 def begin() -> None:
-    """Call once, at the top of a script."""
+    """Take over signals and output streams; call once, at the top of a script."""
     global _begun  # noqa: PLW0603
     _begun = True
-    for descriptor in (0, 1, 2):  # a file that is opened later must not take the place of one that is closed
+    for descriptor in (0, 1, 2):  # else a file opened later would get the number of a closed stream
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = unfailing(1, getattr(sys.stdout, "encoding", None))
     sys.stderr = unfailing(2, getattr(sys.stderr, "encoding", None))
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells where it keeps its fonts
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it prints where it keeps its fonts
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     sys.excepthook, sys.unraisablehook = _excepthook, _unraisablehook
 
 
 def leave(code: object) -> None:
-    """Call last, with the exit code: from here on only Python's own end is to come, and signals would but spoil it.
+    """Ignore signals while Python shuts down; call last, with the exit code.
 
-    After an interruption that end is left out: threads of Ray, torn from their work, now and then abort it.
+    After an interruption, skip that shutdown and exit at once: interrupted threads of Ray sometimes abort it.
     """
-    if not _begun:  # called by tests, whose process goes on
+    if not _begun:  # a test called this, and its process continues
         return
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -58,13 +59,13 @@ def leave(code: object) -> None:
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     global _interrupted_at  # noqa: PLW0603 -- a signal handler has nowhere else to keep it
     now = time.monotonic()
-    if now - _interrupted_at >= PEACE_SECONDS:
+    if now - _interrupted_at >= CLEANUP_SECONDS:
         _interrupted_at = now
         raise KeyboardInterrupt
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An interruption while modules are loaded reaches nobody else."""
+    """Handle an interruption while modules are loaded, which no other code catches."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
@@ -73,12 +74,12 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 
 def _unraisablehook(lost: "sys.UnraisableHookArgs") -> None:
-    """An interruption that came where nothing can be raised, as while an object is let go, comes again."""
+    """Repeat an interruption that came where Python can raise nothing, for example while it deletes an object."""
     global _interrupted_at  # noqa: PLW0603
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    _interrupted_at = -PEACE_SECONDS
-    # From another thread and a moment later, when this function, where nothing can be raised either, is over.
+    _interrupted_at = -CLEANUP_SECONDS
+    # From another thread a moment later, because nothing can be raised in this function either.
     main = threading.main_thread().ident or 0
     threading.Timer(0.1, signal.pthread_kill, [main, signal.SIGINT]).start()

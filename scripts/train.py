@@ -1,4 +1,4 @@
-"""One run by hand, in this process: what the article's two scripts did."""
+"""Do one run in this process, as each of the article's two scripts does."""
 
 if __name__ == "__main__":  # before all else is loaded, which takes seconds
     from scripts import start
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from cluster.inline import execute
-from cluster.resources import in_train
+from cluster.resources import is_train_job
 from lenet.data import FashionMnist, load
 from runners.core import store
 from runners.core.errors import BadInput
@@ -29,11 +29,11 @@ from scripts.progress import Progress
 
 def train(
     contender: Annotated[str, typer.Argument(help=options.known_contenders(in_one_process=True), rich_help_panel=WHAT)],
-    seed: Annotated[int, option(WHAT, "draws initial weights and batch order")] = 0,
+    seed: Annotated[int, option(WHAT, "seed of initial weights and batch order")] = 0,
     track: Annotated[str, option(WHAT, "matched or native")] = DEFAULTS.tracks[0],
     epochs: options.Epochs = DEFAULTS.epochs,
     batch_size: options.BatchSize = DEFAULTS.batch_size,
-    out: Annotated[Path, option(RESULTS, "where record, predictions and best weights go")] = Path("results/train"),
+    out: Annotated[Path, option(RESULTS, "folder for record, predictions and best weights")] = Path("results/train"),
     device: Annotated[str, option(WHERE, "cpu or gpu")] = DEFAULTS.device,
     threads: options.Threads = DEFAULTS.threads,
     limit_train: options.LimitTrain = DEFAULTS.limit_train,
@@ -44,7 +44,7 @@ def train(
     deterministic: options.Deterministic = DEFAULTS.deterministic,
     data_dir: options.DataDir = None,
 ) -> None:
-    """Train CONTENDER once, epoch by epoch before your eyes, and keep its best weights."""
+    """Train CONTENDER once, show each epoch, and keep its best weights."""
     with options.exit_codes():
         (one_track,) = options.tracks(track, at_most=1)
         named = options.contender(contender)
@@ -63,14 +63,14 @@ def train(
             checkpoint=checkpoint,
             deterministic=deterministic,
         )
-        if in_train(spec):
+        if is_train_job(spec):
             raise BadInput(
                 f"{named} has several processes, which Ray places; "
                 f"`scripts/compare.py {named} --seeds {seed}-{seed}` does this run"
             )
         store.prepare(out)
-        console = options.stdout_console()
-        with options.holding(out, console):
+        console = options.text_console()
+        with options.locked(out, console):
             store.refuse_study(out)
             record = train_here(spec, load(data_dir), out, console)
         if record.clock is not None:
@@ -80,7 +80,7 @@ def train(
 
 
 def train_here(spec: RunSpec, data: FashionMnist, out: Path, console: Console) -> RunRecord:
-    """Do the run before the user's eyes, and keep what it leaves behind."""
+    """Do the run and show its progress; save its record, predictions and best weights."""
     with native_stderr_hidden(), Progress(console, [spec]) as progress:
         (result,) = execute([spec], data, run_job, progress.report)
         store.save_result(out, result)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from cluster.session import GOES_ON
 from runners.core import store
+from runners.core.errors import GOES_ON
 from runners.core.study import run_specs
 from tests.helpers.processes import environment, wait_until_gone
 from tests.storm_study import PLAN

@@ -34,10 +34,10 @@ def study(folder: Path) -> None:
 
     setattr(of_cluster, "run_job_of_study", stub_job)  # noqa: B010 -- of which mypy says that it is not exported
     place, may = Place("local", "cpu", isolate=False), of_cluster.Permissions(retry_failed=True)
-    console = options.stdout_console()
+    console = options.text_console()
     with options.exit_codes():
         store.prepare(folder)
-        with options.holding(folder, console):
+        with options.locked(folder, console):
             of_cluster.complete(folder, PLAN, place, NO_DATA, may, screen(console))
             done = store.existing_study(folder)
             records, _ = store.read_records(folder, done)

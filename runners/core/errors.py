@@ -1,5 +1,7 @@
 """The exceptions that scripts turn into a sentence and an exit code: 2 for BadInput, 1 for the others."""
 
+GOES_ON = "recorded runs are kept, and the same command continues from there"
+
 
 class BadInput(ValueError):
     """What the user asked for cannot be done; the message says in one sentence what, where, and what is allowed."""

@@ -63,7 +63,7 @@ def script_seconds(framework: str, track: str, epochs: int) -> float:
     """Seconds of training that the article's script reports."""
     variables = process_environment(framework, track)
     with tempfile.TemporaryDirectory() as folder:
-        printed = article.run(SCRIPTS[framework], Path(folder), epochs, **variables)
+        printed = article.run(SCRIPTS[framework], Path(folder), epochs, None, **variables)
     return reported_seconds(printed)
 
 

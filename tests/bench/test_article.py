@@ -2,7 +2,9 @@
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,7 +151,7 @@ def test_torch_callbacks_decide_as_listed(tmp_path, monkeypatch) -> None:
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     optimizer.step()  # the scheduler warns if it comes first
-    cell = {"torch": torch, "model": model, "optimizer": optimizer}
+    cell: dict[str, Any] = {"torch": torch, "model": model, "optimizer": optimizer}
     exec(steps(SOURCES["torch"])["Callbacks"], cell)
     losses = []
 
@@ -161,7 +163,7 @@ def test_torch_callbacks_decide_as_listed(tmp_path, monkeypatch) -> None:
     assert decisions(decide) == DECISIONS
 
 
-def decisions(decide) -> list[tuple[float, float, bool, bool]]:
+def decisions(decide: Callable[[int, float], tuple[float, bool]]) -> list[Any]:
     """What the callbacks do after each loss of DECISIONS; the current folder is empty before each."""
     made = []
     for epoch, (loss, *_) in enumerate(DECISIONS):

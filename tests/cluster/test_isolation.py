@@ -11,7 +11,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from cluster.isolation import _same_code, agreed, pins, shared, versions_on_nodes
+from cluster.isolation import _same_code, agreed_versions, pins, shared, versions_on_nodes
 from cluster.resources import Need
 from runners.core.environment import PROJECT, Software, code_sha256, refuse_other_software
 from runners.core.errors import BadInput
@@ -29,12 +29,12 @@ def test_each_framework_has_the_project_s_pins_and_on_gpus_tensorflow_its_cuda_b
 
 def test_versions_that_two_nodes_agree_on_are_the_study_s() -> None:
     answers = {(node, name): ("host", {"numpy": "2", name: "1"}) for node in "ab" for name in ("keras", "torch")}
-    assert agreed(answers) == {"numpy": "2", "keras": "1", "torch": "1"}
+    assert agreed_versions(answers) == {"numpy": "2", "keras": "1", "torch": "1"}
 
 
 def test_a_package_that_one_node_has_and_another_has_not_is_a_difference() -> None:
     with pytest.raises(BadInput, match=r"torch for torch is 2 on one \(a\) and None on two \(b\)"):
-        agreed({("a", "torch"): ("one", {"torch": "2"}), ("b", "torch"): ("two", {})})
+        agreed_versions({("a", "torch"): ("one", {"torch": "2"}), ("b", "torch"): ("two", {})})
 
 
 def test_a_run_on_a_node_with_other_software_than_the_study_s_refuses() -> None:

@@ -17,7 +17,7 @@ from tests.helpers.rays import kill_tree, ray_head
 
 OPEN = {"RAY_AUTH_MODE": "disabled"}
 ITS_OWN = (3, 1)  # logical CPUs and GPUs of a running Ray, unlike this machine's
-GOES_ON = "what is recorded stays, and the same command goes on from there,"
+GOES_ON = "recorded runs are kept, and the same command continues from there,"
 ELSEWHERE = "with --address local or once the cluster is back"
 
 ONE_AT_A_TIME = ("torch", "--seeds", 2, "--epochs", 5, "--limit-train", 640, "--threads", 2, "--device", "cpu")
@@ -103,7 +103,7 @@ def test_a_study_whose_head_comes_back_ends_with_a_sentence_and_goes_on_there(tm
 
 
 def test_a_head_that_was_started_anew_is_another_cluster() -> None:
-    assert "started anew" in _what_failed(RayError("RPC error: WrongClusterID. Cluster ID mismatch"))
+    assert "restarted" in _what_failed(RayError("RPC error: WrongClusterID. Cluster ID mismatch"))
 
 
 @pytest.mark.thorough

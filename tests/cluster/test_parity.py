@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.parity import follow_divergence, hold_audit
+from cluster.parity import follow_divergence, run_audit
 from lenet.data import FashionMnist
 from runners.core.environment import Software
 from runners.core.errors import BadInput, ClusterLost, ProcessDied
@@ -25,6 +25,6 @@ def test_a_process_without_an_answer_is_no_mismatch(answer: Exception, raised: t
         return [answer] * len(items)
 
     with pytest.raises(raised, match=sentence):
-        hold_audit(NAMED, Settings(), "quick", NO_DATA, call_each, Software("c" * 64, {}))
+        run_audit(NAMED, Settings(), "quick", NO_DATA, call_each, Software("c" * 64, {}))
     with pytest.raises(raised, match=sentence):
         follow_divergence(NAMED, Settings(), NO_DATA, call_each)

@@ -105,9 +105,7 @@ def test_an_address_in_a_variable_that_is_none_is_told_with_its_name(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(
-        BadInput, match=rf"^RAY_ADDRESS is '{address}', which is not auto, local or a cluster's HOST:PO"
-    ):
+    with pytest.raises(BadInput, match=rf"^RAY_ADDRESS '{address}' is not auto, local or a cluster's HOST:PORT"):
         session("auto").__enter__()
 
 
@@ -139,7 +137,7 @@ def test_a_cluster_s_token_opens_it_and_without_it_one_sentence_says_what_to_do(
         ]
         for refused in strangers:
             assert refused.returncode == 2
-            assert re.search(r"^error: the Ray cluster at \S+ lets in only who has its token", refused.stderr)
+            assert re.search(r"^error: the Ray cluster at \S+ accepts only clients with its token", refused.stderr)
             assert refused.stderr.count("\n") == 1
         joined = compare(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
         (error,) = joined.stderr.splitlines()  # without a warning
@@ -163,7 +161,7 @@ def test_a_cluster_that_lets_everyone_in_is_joined_with_a_warning(head: str, tmp
     asked = ("--address", head, "--threads", 64, "--out", tmp_path)
     warning, error = run_script("compare", *asked, RAY_AUTH_MODE="disabled").stderr.splitlines()
     assert warning.startswith("warning: the Ray cluster at ")
-    advice = "lets in everyone who reaches it, and runs what they send; start it anew, after `ray get-auth-token"
+    advice = "lets in everyone who reaches it, and runs what they send; restart it, after `ray get-auth-token"
     assert advice in warning
     assert error.startswith("error: each run needs 64 CPU(s)")
 

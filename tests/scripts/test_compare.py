@@ -187,7 +187,7 @@ def test_an_interrupted_study_goes_on_with_more_seeds_to_the_same_tables(
     interrupted.send_signal(signal.SIGINT)
     said += finish(interrupted)
     assert interrupted.returncode == 130
-    assert "the same command goes on from there" in said
+    assert "the same command continues from there" in said
     assert "Traceback" not in said
     assert trainees
     assert wait_until_gone(trainees) == []
@@ -235,7 +235,7 @@ def test_a_run_that_keeps_dying_fails_one_that_dies_once_completes_and_the_study
     assert driver.returncode == 1
     runs = runs_of(tmp_path)[["status", "attempts", "epochs"]]
     assert runs.to_numpy().tolist() == [["failed", 3, 0], ["completed", 2, 4]]
-    assert "torch-matched-seed1  its process died and it starts anew, attempt 2" in said
+    assert "torch-matched-seed1  its process died; the run starts again, attempt 2" in said
     assert "died" in json.loads((tmp_path / "runs/torch-matched-seed0.json").read_text())["error"]
 
 

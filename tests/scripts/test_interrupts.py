@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.processes import command, environment, finish, read_until, start_script, wait_until_gone
 from tests.helpers.rays import wait_for
 
-SENTENCE = "error: interrupted; what is recorded stays, and the same command goes on from there\n"
+SENTENCE = "error: interrupted; recorded runs are kept, and the same command continues from there\n"
 LOSES_ONE = """
 import time
 from scripts import start
@@ -29,7 +29,7 @@ time.sleep(60)
 HANGS = """
 import time
 from scripts import start
-start.PEACE_SECONDS = 1.0
+start.CLEANUP_SECONDS = 1.0
 start.begin()
 try:
     print("there", flush=True)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cluster import isolation, nodes, ready, session, study
 from cluster.isolation import shared
-from cluster.parity import witnesses
+from cluster.parity import audit_processes
 from cluster.place import Place
 from runners.core.spec import RunSpec
 from runners.core.study import Plan
@@ -46,7 +46,7 @@ def run_compare(device: str, isolate: bool | None, out: Path) -> None:
 
 
 def run_audit(device: str, isolate: bool | None, _out: Path) -> None:
-    with witnesses(Place("auto", device, isolate), [RunSpec(contender="torch")], print):
+    with audit_processes(Place("auto", device, isolate), [RunSpec(contender="torch")], print):
         pass
 
 

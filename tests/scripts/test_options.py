@@ -121,7 +121,7 @@ BAD_TRAINING = [
     (("keras", "--device", "auto"), "unknown device 'auto': choose from cpu, gpu"),
 ]
 BAD_AUDITS = [
-    (("keras",), "keras alone is held against nothing: name two contenders or more"),
+    (("keras",), "keras alone cannot be compared: name two contenders or more"),
     (("--threads", "64"), "each process needs 64 CPU(s)"),
     (("jax", "torch"), "unknown framework 'jax' in 'jax': choose from keras, torch"),
     (("torch:fast", "keras"), "unknown strategy 'fast' in 'torch:fast': torch has ddp"),
@@ -194,7 +194,7 @@ def test_a_lost_cluster_is_one_sentence_and_exit_code_1(capsys: pytest.CaptureFi
 def test_a_home_folder_that_is_not_known_is_no_folder_named_by_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what it does where none is known
     for word in ("~", "~/x", "--out=~", "--out=~/x"):
-        with pytest.raises(BadInput, match="names a home folder, and none is known here; set HOME"):
+        with pytest.raises(BadInput, match="names a home folder, but this user's is unknown; set HOME"):
             options._with_home(word)
 
 

@@ -84,7 +84,7 @@ def test_a_user_without_a_home_and_a_name_can_report(tmp_path: Path) -> None:
     done = as_nobody(*command("train", "torch", "--epochs", 1, "--out=~/x"))
     assert done.returncode == 2
     assert done.stderr == (
-        "error: '--out=~/x' names a home folder, and none is known here; set HOME, or write the path in full\n"
+        "error: '--out=~/x' names a home folder, but this user's is unknown; set HOME, or write the path in full\n"
     )
     shared = make_stub_study(tmp_path / "shared", contenders=("torch",), seeds=[0])
     for path in [*tmp_path.parents[:3], tmp_path, shared, *shared.rglob("*")]:

@@ -128,7 +128,7 @@ def test_a_retry_is_told_with_its_attempt_and_reason():
     with in_a_pipe([spec]) as progress:
         progress.report(Started(spec.run_id, "node-1"))
         progress.report(Retried(spec.run_id, 2, "killed by signal 9"))
-    assert lines(progress) == [f"{spec.run_id}  its process died and it starts anew, attempt 2: killed by signal 9"]
+    assert lines(progress) == [f"{spec.run_id}  its process died; the run starts again, attempt 2: killed by signal 9"]
     assert table_of(progress)[0][:3] == [spec.run_id, "waiting, attempt 2", "0/13"]
 
 

@@ -129,7 +129,7 @@ def test_a_folder_without_labels_takes_them_from_the_data(studies: tuple[Path, P
     (tmp_path / "empty").mkdir()
     lost = run_here("seed_variance", without, "--data-dir", tmp_path / "empty")
     assert (lost.returncode, lost.stderr) == (0, "")
-    assert "note: without labels, none can be told from the choice of test images" in lost.stdout
+    assert "note: without labels, the share of the choice of test images is unknown" in lost.stdout
     assert pd.read_csv(without / "tables" / "variance.csv")["images"].isna().all()
 
 
