@@ -6,55 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from runners.core.record import Clock, RunRecord
+from runners.core.record import Clock, EpochRow, RunRecord
 from runners.core.store import write_atomically
 
 RUN_COLUMNS = [
-    "run_id",
-    "contender",
-    "framework",
-    "strategy",
-    "replicas",
-    "track",
-    "seed",
-    "status",
-    "error",
-    "epochs",
-    "batch_size",
-    "train_loss",
-    "test_loss",
-    "test_accuracy",
-    "best_test_accuracy",
-    "startup_seconds",
-    "import_seconds",
-    "data_seconds",
-    "compile_seconds",
-    "train_seconds",
-    "eval_seconds",
-    "total_seconds",
-    "images_per_second",
-    "attempts",
-    "node",
-    "init_sha256",
-    "order_sha256",
-    "seconds_to_accuracy",
-    "communication_share",
-    "epochs_with_own_order",
+    *("run_id", "contender", "framework", "strategy", "replicas", "track", "seed", "status", "error", "epochs"),
+    *("batch_size", "train_loss", "test_loss", "test_accuracy", "best_test_accuracy", "startup_seconds"),
+    *("import_seconds", "data_seconds", "compile_seconds", "train_seconds", "eval_seconds", "total_seconds"),
+    *("images_per_second", "attempts", "node", "init_sha256", "order_sha256", "seconds_to_accuracy"),
+    *("communication_share", "epochs_with_own_order"),
 ]
-EPOCH_COLUMNS = [
-    "run_id",
-    "contender",
-    "track",
-    "seed",
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "learning_rate",
-    "train_seconds",
-    "eval_seconds",
-]
+EPOCH_COLUMNS = ["run_id", "contender", "track", "seed", *EpochRow.model_fields]
 
 
 def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = None) -> pd.DataFrame:
@@ -121,33 +83,19 @@ def identity(record: RunRecord) -> dict[str, Any]:
 def _run_row(record: RunRecord) -> dict[str, Any]:
     spec, last = record.spec, record.epochs[-1] if record.epochs else None
     clock = record.clock.model_dump() if record.clock else {}
+    of_record = ("status", "error", "attempts", "node", "init_sha256", "order_sha256", "communication_share")
     return {
         **identity(record),
-        "framework": spec.contender.framework,
-        "strategy": spec.contender.strategy,
-        "replicas": spec.contender.replicas,
-        "status": record.status,
-        "error": record.error,
+        **{name: getattr(spec.contender, name) for name in ("framework", "strategy", "replicas")},
+        **{name: getattr(record, name) for name in of_record},
         "epochs": len(record.epochs),
         "batch_size": spec.batch_size,
-        "train_loss": last.train_loss if last else None,
-        "test_loss": last.test_loss if last else None,
-        "test_accuracy": last.test_accuracy if last else None,
+        **{name: getattr(last, name, None) for name in ("train_loss", "test_loss", "test_accuracy")},
         "best_test_accuracy": max((row.test_accuracy for row in record.epochs), default=None),
         **{name: clock.get(name) for name in RUN_COLUMNS if name in Clock.model_fields},
         "images_per_second": _images_per_second(record),
-        "attempts": record.attempts,
-        "node": record.node,
-        "init_sha256": record.init_sha256,
-        "order_sha256": record.order_sha256,
-        "communication_share": record.communication_share,
-        "epochs_with_own_order": epochs_with_own_order(record),
+        "epochs_with_own_order": len(set(record.epoch_orders_sha256)) or None,  # unknown if none was recorded
     }
-
-
-def epochs_with_own_order(record: RunRecord) -> int | None:
-    """Return in how many orders a run saw the images over its epochs; None if unknown."""
-    return len(set(record.epoch_orders_sha256)) or None
 
 
 def _images_per_second(record: RunRecord) -> float | None:

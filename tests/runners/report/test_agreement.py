@@ -121,25 +121,6 @@ def test_a_thousand_runs_are_a_thousand_pairs(table):
     assert list(table(dict.fromkeys(range(1000), 0), {})["n"]) == [1_000]
 
 
-def test_the_sentence_tells_the_means(table):
-    found = table(dict.fromkeys(range(5), 10), dict.fromkeys(range(5), 20))
-    ((track, sentence),) = agreement_sentences(found)
-    assert track == "matched"
-    assert sentence == (
-        "keras and torch from the same seed agree on 97.00 % of the test images; two seeds of keras on 98.00 %, "
-        "of torch on 96.00 %: changing the contender moves 3.00 % of the predictions, within the range of changing the "
-        "seed, 2.00 % to 4.00 %."
-    )
-
-
-def test_the_sentence_of_a_track_that_pairs_nothing_says_so(table):
-    found = table(dict.fromkeys(range(5), 10), dict.fromkeys(range(5), 20), "native")
-    ((track, sentence),) = agreement_sentences(found)
-    assert track == "native"
-    assert sentence.startswith("keras and torch at an equal seed number, which pairs nothing, agree on 97.00 % of ")
-    assert "changing the contender and its seed moves 3.00 % of the predictions" in sentence
-
-
 @pytest.mark.parametrize(
     ("across", "said"),
     [

@@ -257,33 +257,9 @@ def test_one_contender_alone_is_compared_with_nothing(study_folder):
     assert len(report.tables["defaults"]) == 0
 
 
-def test_a_pair_of_copies_is_told_as_a_control_on_screen_and_page(study_folder):
-    report = assemble(study_folder(("torch", "torch#2", "keras")))
-    page = render(report, pictures=False)
-    (control,) = report.control
-    assert control.startswith("torch and torch#2 are the same framework (matched): ")
-    assert f"[A/A control] {control}\n" in shown(report)
-    assert f"<small>A/A control</small><br>{control}</li>" in page
-    assert all(f'<th scope="col">{label}</th>' in page for label in ("Keras", "PyTorch"))  # the ease table
-
-
 def test_without_copies_there_is_no_control(everything):
     assert everything.control == ()
     assert "A/A control" not in everything.page.read_text() + shown(everything)
-
-
-def test_the_screen_shows_verdicts_then_defaults_then_means_then_notices_then_the_page(everything):
-    text = shown(everything)
-    sentences = list(everything.comparisons["sentence"])
-    notes = [f"note: {notice}\n" for notice in everything.notices]
-    defaults = everything.tables["defaults"].set_index("metric")["sentence"][["test_accuracy", "train_seconds"]]
-    assert len(defaults) == 2
-    assert len(sentences) == 8
-    sentences += [f"[defaults] {sentence}\n" for sentence in defaults]
-    assert text.count("[defaults]") == 2
-    places = [text.index(part) for part in (*sentences, "mean ± SD over runs", *notes, f"{everything.page}\n")]
-    assert places == sorted(places)
-    assert "4, 1 failed" in text
 
 
 def test_a_report_loads_no_framework_and_no_ray(study_folder):

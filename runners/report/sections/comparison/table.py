@@ -165,20 +165,14 @@ def _row(metric: Metric, pair: _Pair, plan: Plan, comparison: Comparison, tested
     if any(missed):
         comparison = _without_numbers(comparison)
     (low95, high95), (low90, high90) = comparison.ci95 or (None, None), comparison.ci90 or (None, None)
+    of_comparison = ("n", "paired", "difference", "p_difference", "p_equivalence")
     return {
         "metric": metric.name,
         "a": pair.a,
         "b": pair.b,
-        "n": comparison.n,
-        "paired": pair.paired,
-        "difference": comparison.difference,
-        "ci95_low": low95,
-        "ci95_high": high95,
-        "ci90_low": low90,
-        "ci90_high": high90,
+        **{name: getattr(comparison, name) for name in of_comparison},
+        **{"ci95_low": low95, "ci95_high": high95, "ci90_low": low90, "ci90_high": high90},
         "margin": metric.margin(plan),
-        "p_difference": comparison.p_difference,
-        "p_equivalence": comparison.p_equivalence,
         "verdict": judged.kind,
         "primary": metric.primary,
         **_winning(metric, pair),
