@@ -11,6 +11,7 @@ from runners.report.output import html, markdown
 from runners.report.report import Report
 from runners.report.sections import about, agreement, defaults, ease, learning, parity, runs, scaling, summary, variance
 from runners.report.sections.comparison import section as comparison
+from runners.report.sections.comparison.answer import answer
 from runners.report.sections.comparison.table import any_differ, comparisons_table
 
 
@@ -18,10 +19,11 @@ def assemble(folder: Path) -> Report:
     """Make everything that the report says, and write nothing; raises BadInput if the folder holds no study."""
     inputs = load(folder)
     comparisons = comparisons_table(inputs)
+    found = answer(inputs.runs, comparisons)
     sections = (
         about.compared_section(inputs),
         summary.section(inputs),
-        comparison.section(inputs, comparisons),
+        comparison.section(inputs, comparisons, found.headlines),
         learning.section(inputs),
         variance.section(inputs),
         scaling.section(inputs),
@@ -41,6 +43,7 @@ def assemble(folder: Path) -> Report:
         inputs,
         about.title(inputs),
         comparisons,
+        found,
         any_differ(comparisons),
         tuple(section for section in sections if section),
         tuple(comparison.control_sentences(comparisons)),

@@ -9,6 +9,7 @@ from runners.core.record import RunRecord
 from runners.report.inputs import Inputs
 from runners.report.plots import Plot
 from runners.report.section import Section
+from runners.report.sections.comparison.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,8 @@ class Report:
     inputs: Inputs
     title: str
     comparisons: pd.DataFrame
-    differs: (
-        bool  # whether any two contenders differ in the primary metric, corrected for the number of pairs and tracks
-    )
+    answer: Answer
+    differs: bool  # any two contenders, in the primary metric, corrected for the number of pairs and tracks
     sections: tuple[Section, ...]
     control: tuple[str, ...]  # the A/A control, a sentence for each pair of copies
     notices: tuple[str, ...]
@@ -44,6 +44,11 @@ class Report:
     def plots(self) -> tuple[Plot, ...]:
         """Every plot, in the order of the page."""
         return tuple(plot for section in self.sections for plot in section.plots)
+
+    @property
+    def curves(self) -> tuple[Plot, ...]:
+        """The learning curves that stand beside the answer."""
+        return tuple(plot for plot in self.plots if plot.name in ("test_accuracy", "test_loss"))
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:

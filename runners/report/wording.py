@@ -87,6 +87,11 @@ def number(value: float | None, digits: int) -> str:
     return ABSENT if value is None or isnan(value) else f"{value:.{digits}f}"
 
 
+def mean_and_sd(mean: float, sd: float, digits: int) -> str:
+    """Write `0.8912 ± 0.0031`; the mean alone where one run has no standard deviation."""
+    return number(mean, digits) if isnan(sd) else f"{number(mean, digits)} ± {number(sd, digits)}"
+
+
 def per_cent(value: float, digits: int = 0) -> str:
     """Write a fraction in per cent: `87 %`; a dash if absent."""
     return ABSENT if isnan(value) else f"{100 * value:.{digits}f} %"

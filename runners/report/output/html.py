@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from runners.report.plots import Plot
 from runners.report.report import Report
-from runners.report.sections.comparison.section import headlines
+from runners.report.sections.comparison.answer import MARGINS_SHOWN
 
 TEMPLATE = "page.html"
 
@@ -22,7 +22,7 @@ def render(report: Report, *, pictures: bool = True) -> str:
     templates.filters["inline"] = inline
     templates.filters["data_uri"] = partial(_data_uri, report.folder / "plots")
     page = templates.get_template(TEMPLATE)
-    return page.render(report=report, headlines=headlines(report.comparisons), pictures=pictures)
+    return page.render(report=report, answer=report.answer, margins_shown=MARGINS_SHOWN, pictures=pictures)
 
 
 def inline(text: str) -> Markup:

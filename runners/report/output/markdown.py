@@ -7,7 +7,6 @@ from runners.core.text import printable
 from runners.report.columns import Table
 from runners.report.report import Report
 from runners.report.section import Section
-from runners.report.sections.comparison.section import headlines
 
 LONGEST = 40  # rows of a table: the length of a comment on a pull request is limited
 OURS = re.compile(r"(\*\*|`[^`]+`)")  # the marks of a section for bold and code
@@ -19,10 +18,12 @@ ADDRESS = re.compile(r"(?i)(?<=:)(?=//)|(?<=www)(?=\.)")  # GitHub makes a link 
 def render(report: Report) -> str:
     """Return the report as GitHub's Markdown."""
     lines = [f"# {_text(report.title)}", ""]
-    for headline in headlines(report.comparisons):
+    for headline in report.answer.headlines:
+        first = headline.rows[0]
         lines += [f"## {_text(headline.pair)}, {headline.track}", ""]
-        lines += [f"- **{_text(r['short'])}** {_text(r['told'])} {_text(r['would_change'])}" for r in headline.rows]
-        lines.append("")
+        lines += [f"**{_text(first['short'])}** {_text(first['told'])} {_text(first['would_change'])}", ""]
+    if report.answer.headlines:
+        lines += _table(report.answer.table)
     before = [*(f"A/A control: {sentence}" for sentence in report.control), *report.notices]
     if before:
         lines += ["## Before you rely on this", "", *(f"- {_text(sentence)}" for sentence in before), ""]

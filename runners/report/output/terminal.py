@@ -1,4 +1,4 @@
-"""The report as a terminal shows it: verdicts first, then the defaults and the means, then what weakens the study."""
+"""The report as a terminal shows it: the answer, then what weakens the study; the page has the rest."""
 
 import pandas as pd
 from rich import table as rich
@@ -7,19 +7,20 @@ from rich.console import Console, JustifyMethod
 from runners.core.text import printable
 from runners.report.columns import Table, tabulate
 from runners.report.report import Report
-from runners.report.sections.comparison.section import headlines
 from runners.report.sections.variance import EXACTLY_ZERO, SPREAD
 
-SECTIONS = ("defaults", "scaling", "summary")  # shown on the screen, in this order
+SECTIONS = ("scaling", "summary")  # whose own screen follows the answer
 
 
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     console.print()
-    for headline in headlines(report.comparisons):
-        _say(console, headline.pair, style="bold")
-        for row in headline.rows:
-            _say(console, f"[{headline.track}] {row['sentence']}", style="bold" if row["primary"] else "")
+    for headline in report.answer.headlines:
+        primary = headline.rows[0]
+        _say(console, f"{headline.pair} [{headline.track}]", style="bold")
+        _say(console, f"{primary['short']} {primary['would_change']}")
+    if report.answer.headlines:
+        console.print(_table(report.answer.table))
     for sentence in report.control:
         _say(console, f"[A/A control] {sentence}")
     sections = {section.anchor: section for section in report.sections}

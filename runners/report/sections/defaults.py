@@ -13,7 +13,7 @@ from runners.core.study import Plan
 from runners.parity.checks import Audit
 from runners.report.columns import Table
 from runners.report.inputs import Inputs
-from runners.report.metrics import BY_NAME, SEEDS_FOR_A_VERDICT, Metric, compared_metrics
+from runners.report.metrics import SEEDS_FOR_A_VERDICT, Metric, compared_metrics
 from runners.report.section import ALONE, Section
 from runners.report.sections.comparison.table import batch_sizes, pairs_by_seed, sides, unreached
 from runners.report.statistics.differences import DifferenceChange, difference_change
@@ -48,10 +48,8 @@ def section(inputs: Inputs) -> Section:
     if inputs.audit and inputs.audit.defaults:
         tables.append(differing_defaults(inputs.audit))
         notes.append(TABLE_NOTE)
-    rows = table[["metric", "sentence"]].itertuples(index=False, name=None)
-    screen = [f"[defaults] {sentence}" for metric, sentence in rows if BY_NAME[metric].headline]
     title = "What the defaults are worth"
-    return Section("defaults", title, words, tables, notes=notes, data={"defaults": table}, screen=screen)
+    return Section("defaults", title, words, tables, notes=notes, data={"defaults": table})
 
 
 def defaults_table(inputs: Inputs) -> pd.DataFrame:

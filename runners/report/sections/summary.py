@@ -12,7 +12,7 @@ from runners.report.section import Section
 from runners.report.statistics.images import sampling_error
 from runners.report.statistics.means import mean_interval
 from runners.report.tables import by_contender, completed, counts_of_others
-from runners.report.wording import number, runs_and_others
+from runners.report.wording import mean_and_sd, number, runs_and_others
 
 COLUMNS = [
     *("contender", "track", "n", "failed", "diverged", "oom"),
@@ -31,11 +31,11 @@ NOTES = (
 
 
 def section(inputs: Inputs) -> Section:
-    """Show the means; the terminal shows them with a column a contender."""
+    """Show the means; the terminal shows those of one contender alone, and the answer's table otherwise."""
     summary = summary_table(inputs.runs)
     caption = "Mean ± standard deviation over the runs that completed, by contender and track"
     table = tabulate(caption, READING, summary, "summary")
-    data, screen = {"summary": summary}, [_turned(table)]
+    data, screen = {"summary": summary}, [_turned(table)] if len(inputs.plan.contenders) == 1 else []
     return Section("summary", "Summary", tables=[table], notes=NOTES, data=data, screen=screen)
 
 
@@ -72,9 +72,7 @@ def _turned(table: Table) -> Table:
 
 def _mean_and_sd(metric: Metric) -> Column:
     def cell(row: Row) -> str:
-        """`0.8912 ± 0.0031`; the mean alone where one run has no SD."""
-        mean, sd = (number(row[f"{metric.name}_{end}"], metric.decimals) for end in ("mean", "sd"))
-        return mean if pd.isna(row[f"{metric.name}_sd"]) else f"{mean} ± {sd}"
+        return mean_and_sd(row[f"{metric.name}_mean"], row[f"{metric.name}_sd"], metric.decimals)
 
     return Column(metric.heading, cell)
 

@@ -11,7 +11,7 @@ import pytest
 from runners.parity import checks
 from runners.report.build import assemble
 from runners.report.output.json import SCHEMA, to_json
-from runners.report.sections.comparison.section import headlines
+from runners.report.sections.comparison.answer import headlines
 from runners.report.sections.comparison.table import comparisons_table
 from tests.runners.report.conftest import an_audit, made_inputs
 

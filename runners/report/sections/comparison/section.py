@@ -1,7 +1,6 @@
 """The comparisons for people: headlines, the A/A control, the table and its plots."""
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,8 +10,9 @@ from runners.report.columns import Column, Row, tabulate
 from runners.report.inputs import Inputs
 from runners.report.metrics import BY_NAME, COMPARED, Metric, compared_metrics
 from runners.report.section import ALONE, Section
+from runners.report.sections.comparison.answer import Headline
 from runners.report.sections.comparison.plots import forest, paired_runs
-from runners.report.wording import ABSENT, allowed, amount, called, interval, p_value, per_cent
+from runners.report.wording import ABSENT, allowed, amount, interval, p_value, per_cent
 
 NOTES = (
     "**Difference**: of two contenders the one that was named first is the reference. A difference is the other's mean"
@@ -38,32 +38,14 @@ NOTES = (
 )
 
 
-@dataclass(frozen=True)
-class Headline:
-    """The verdicts of one track on two contenders."""
-
-    track: str  # "not matched" where a matched track is unpaired
-    pair: str
-    rows: list[dict[Any, Any]]  # of the comparisons table, a metric each
-
-
-def headlines(comparisons: pd.DataFrame) -> list[Headline]:
-    """Return one headline for each track and pair, in the table's order."""
-    groups = comparisons.groupby(["track", "a", "b"], sort=False)
-    return [
-        Headline(called(str(track), bool(rows["paired"].all())), f"{b} compared with {a}", rows.to_dict("records"))
-        for (track, a, b), rows in groups
-    ]
-
-
 def control_sentences(comparisons: pd.DataFrame) -> list[str]:
     """Return the A/A control: a sentence for each track and pair of copies of one contender; intervals are 95 %."""
     groups = comparisons.groupby(["track", "a", "b"], sort=False)
     return [_control(track, str(a), str(b), rows) for (track, a, b), rows in groups if _base(a) == _base(b)]
 
 
-def section(inputs: Inputs, comparisons: pd.DataFrame) -> Section:
-    """Show every comparison, with its plots."""
+def section(inputs: Inputs, comparisons: pd.DataFrame, headlines: Sequence[Headline]) -> Section:
+    """Show every comparison, with its plots; the sentences on the primary metric stand above, in the answer."""
     title, data = "Differences against the margins", {"comparisons": comparisons}
     if comparisons.empty:
         return Section("comparisons", title, [ALONE], data=data)
@@ -73,7 +55,18 @@ def section(inputs: Inputs, comparisons: pd.DataFrame) -> Section:
     plots = [plot] if plot else []
     for metric in (metric for metric in COMPARED if metric.headline):
         plots += paired_runs(inputs.runs, comparisons, metric)
-    return Section("comparisons", title, (), [table], plots, notes=NOTES, data=data)
+    return Section("comparisons", title, _sentences(headlines), [table], plots, notes=NOTES, data=data)
+
+
+def _sentences(headlines: Sequence[Headline]) -> list[str]:
+    """Write the verdicts on the metrics that are not primary."""
+    return [
+        f"{f'{headline.pair}, {headline.track}: ' if len(headlines) > 1 else ''}**{row['short']}** {row['told']}"
+        f" {row['would_change']}"
+        for headline in headlines
+        for row in headline.rows
+        if not row["primary"]
+    ]
 
 
 def _base(contender: Hashable) -> str:
