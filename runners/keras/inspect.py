@@ -12,7 +12,7 @@ from lenet.keras_model import build_model
 from runners.core import weights_file
 from runners.core.draws import batch_orders
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
+from runners.core.runner import ADAM_PROBES, Choices, Inspection, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
 from runners.keras import runner, settings
@@ -22,7 +22,7 @@ from runners.keras.weights import block_outputs, check_hdf5, get_weights
 process_settings = settings.process_settings
 
 
-def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
+def inspect_run(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Inspection:
     """A matched run before its first step, for the parity audit."""
     strategy = settings.configure(spec)
     with strategy.scope():
@@ -33,7 +33,7 @@ def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
         fed = distribute.fed(strategy, feed["x"], spec.epochs * feed["steps_per_epoch"])
     else:
         fed = list(feed["x"].as_numpy_iterator())
-    return Look(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
+    return Inspection(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
 
 
 def choices(spec: RunSpec, data: FashionMnist) -> Choices:

@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 SEED = 0
 STEPS = 20
-LOOKED_AT = 32  # images whose way through the network is compared layer by layer
+INSPECTED_IMAGES = 32  # images whose way through the network is compared layer by layer
 FEED_EPOCHS = 2
 SHORT_BATCH = 0.75  # of a whole one: the last batch of every stretch, 96 images at a batch size of 128
 QUICK_TEST_BATCHES = 8.125  # with a short last batch too
@@ -80,17 +80,17 @@ def testify(task: Task, data: FashionMnist) -> Witness:
     name, machine = str(task.contender), environment.cpu_model()
     before = inspector.process_settings()
     try:
-        looked = inspector.look(
+        inspection = inspector.inspect_run(
             task.spec(epochs=FEED_EPOCHS, limit_train=task.fed_images),
             data.first(task.fed_images),
-            data.test_images[:LOOKED_AT],
+            data.test_images[:INSPECTED_IMAGES],
         )
     except ValueError as error:
         return Witness(name, machine, problem=str(error))
     chosen = defaults(inspector, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
     at_rest = _at_rest(runner, task, data, "float64")
     shown = {
-        "forward float32": looked.block_outputs,
+        "forward float32": inspection.block_outputs,
         "forward float64": _block_outputs(inspector, task, data),
         "loss float64": _loss(at_rest),
         "evaluation float64": _evaluation(at_rest),
@@ -101,7 +101,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
     return Witness(
         name,
         at_rest.gpu_model or machine,
-        fed=looked.fed,
+        fed=inspection.fed,
         init_sha256=at_rest.init_sha256,
         order_sha256=at_rest.order_sha256,
         shown=shown,
@@ -111,7 +111,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
 
 def _block_outputs(inspector: Inspector, task: Task, data: FashionMnist) -> Arrays:
     spec = task.spec(dtype="float64", limit_train=task.fed_images)
-    return inspector.look(spec, data.first(task.fed_images), data.test_images[:LOOKED_AT]).block_outputs
+    return inspector.inspect_run(spec, data.first(task.fed_images), data.test_images[:INSPECTED_IMAGES]).block_outputs
 
 
 def _at_rest(runner: Runner, task: Task, data: FashionMnist, dtype: str) -> Outcome:

@@ -12,7 +12,7 @@ from lenet.torch_model import LeNet5
 from runners.core import weights_file
 from runners.core.draws import batch_orders
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
+from runners.core.runner import ADAM_PROBES, Choices, Inspection, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch import runner, settings
@@ -22,14 +22,14 @@ from runners.torch.weights import block_outputs, check_zip, get_weights
 process_settings = settings.process_settings
 
 
-def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
+def inspect_run(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Inspection:
     """A matched run before its first step, for the parity audit."""
     device = settings.configure(spec)
     model, _, _ = runner.build(spec, device)
     orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
     fed = (batch for batches in runner.matched_data(spec, data, orders) for batch in batches)
     scaled, _ = runner.tensors(spec, images, np.zeros(0))
-    return Look(
+    return Inspection(
         block_outputs(model, scaled.to(device)),
         tuple(
             (ddp.gathered(images.permute(0, 2, 3, 1).numpy()), ddp.gathered(labels.numpy())) for images, labels in fed

@@ -131,7 +131,7 @@ def replica(folder: Path, name: str, rank: int, addresses: list[str], runs: list
             written = sorted(path.name for path in Path(scratch).iterdir())
         looks = break_name == "none" and spec.epochs == 1
         inspector = load_inspector("keras", "matched", spec.contender.strategy)
-        fed = inspector.look(spec, few, few.test_images[:1]).fed if looks else ()
+        fed = inspector.inspect_run(spec, few, few.test_images[:1]).fed if looks else ()
         steps = {"weights": weights[-1], "steps": len(weights), "seen": seen}
         left = {"outcome": outcome, "written": written, "fed": fed, **steps}
         (folder / f"{name}.{number}.{rank}.pickle").write_bytes(pickle.dumps(left))
