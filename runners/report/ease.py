@@ -69,6 +69,7 @@ PARTS: dict[str, dict[str, tuple[Part, ...]]] = {
         "keras": (Part(KERAS, ("callbacks",)), Part(KERAS, ("TimedCheckpoint",), using=("ModelCheckpoint",))),
         "torch": (
             Part("runners/torch/callbacks.py", ("improves", "ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau")),
+            Part(TORCH, ("callbacks",)),
             Part(TORCH, ("train",), using=("checkpoint", "reduce_lr", "early_stopping")),
         ),
     },
