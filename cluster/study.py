@@ -137,7 +137,7 @@ def _do_runs(
     with screen.show_progress(specs, at_once) as progress:
 
         def report(event: Event) -> None:
-            attempts.heard(event)
+            attempts.count(event)
             progress.report(event)
 
         for result in execute(specs, data, work, report, cluster.environments, cluster.patience_seconds):

@@ -1,1 +1,1 @@
-"""The network, its data, and everything random about it."""
+"""The article's network and its data."""

@@ -1,6 +1,6 @@
-"""Fashion-MNIST: find it, fetch it, verify it, load it. NumPy only.
+"""Find, fetch, verify and load Fashion-MNIST, with NumPy only.
 
-The SHA-256 of the *decompressed* bytes is always checked: mirrors compress differently, the images are the same.
+The SHA-256 of the *decompressed* bytes is always checked, since mirrors compress the same images differently.
 """
 
 import gzip
@@ -51,7 +51,7 @@ class FashionMnist:
     sha256: str
 
     def first(self, train_images: int, test_images: int | None = None) -> "FashionMnist":
-        """The same data with only so many of its first images, or all test images."""
+        """Return the data with only its first training and test images; None means all test images."""
         return FashionMnist(
             self.train_images[:train_images],
             self.train_labels[:train_images],
@@ -62,14 +62,14 @@ class FashionMnist:
 
 
 def scale(images: np.ndarray, dtype: str = "float32") -> np.ndarray:
-    """Grey values 0..255 as floats in [0, 1], with a channel axis last: (n, 28, 28) -> (n, 28, 28, 1)."""
+    """Scale grey values 0..255 to floats in [0, 1] and add a channel axis: (n, 28, 28) -> (n, 28, 28, 1)."""
     return np.divide(images[..., np.newaxis], 255, dtype=dtype)
 
 
 def load(data_dir: Path | None = None) -> FashionMnist:
-    """Load and verify Fashion-MNIST from `data_dir`, or else from the first place that has it, fetching if none does.
+    """Load and verify Fashion-MNIST from `data_dir`, or else from the first place that has it; fetch it if none does.
 
-    Raises DataError: for a `data_dir` that does not hold the data set, or with all that was tried and why it failed.
+    Raises DataError if `data_dir` lacks the data set, or if every place fails; the message has each place's error.
     """
     if data_dir is not None:
         return read_folder(data_dir)
@@ -87,7 +87,7 @@ def load(data_dir: Path | None = None) -> FashionMnist:
 
 
 def read_folder(folder: Path, sha256: Mapping[str, str] = SHA256) -> FashionMnist:
-    """Read the four files, gzipped or not, from `folder`; raise DataError naming the file that is not as published."""
+    """Read the four files, gzipped or not. Raises DataError that names a missing, damaged or changed file."""
     contents = {name: _read_verified(folder, name, expected) for name, expected in sha256.items()}
     train_images, train_labels, test_images, test_labels = contents.values()
     for images, labels in ((train_images, train_labels), (test_images, test_labels)):
@@ -98,7 +98,7 @@ def read_folder(folder: Path, sha256: Mapping[str, str] = SHA256) -> FashionMnis
 
 
 def cache_folder() -> Path:
-    """Where a fetched copy is kept: $XDG_CACHE_HOME/level-field, by default ~/.cache/level-field."""
+    """Return the folder for fetched data, below $XDG_CACHE_HOME/level-field, by default ~/.cache/level-field."""
     root = os.environ.get("XDG_CACHE_HOME") or _home() / ".cache"
     return Path(root) / "level-field" / "fashion-mnist"
 
@@ -112,7 +112,7 @@ def _keras_folder() -> Path:
 
 
 def _home() -> Path:
-    """The user's home folder; raises DataError where none is known, as for a user whom the machine does not list."""
+    """Return the user's home folder. Raises DataError if none is known, as for a user without an account entry."""
     try:
         return Path.home()
     except RuntimeError as error:
@@ -138,7 +138,7 @@ def _name(find: Callable[[], Path]) -> str:
 
 
 def _read_verified(folder: Path, name: str, expected: str) -> np.ndarray:
-    # os.path, since Path's own raises where a folder may not be looked into.
+    # os.path.exists, since Path.exists raises for a folder without permission.
     path = next((p for p in (folder / f"{name}.gz", folder / name) if os.path.exists(p)), None)  # noqa: PTH110
     if path is None:
         raise DataError(f"{folder} holds no {name}.gz (a folder with {', '.join(f'{n}.gz' for n in SHA256)} is needed)")
@@ -163,7 +163,7 @@ def _decompressed(path: Path) -> bytes:
 
 
 def _parse_idx(path: Path, content: bytes, *, images: bool) -> np.ndarray:
-    """One IDX file of unsigned bytes (format: yann.lecun.com/exdb/mnist), its shape and label range checked."""
+    """Return an IDX file's unsigned bytes (format: yann.lecun.com/exdb/mnist) after checks of shape and labels."""
     dimensions = 3 if images else 1
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
@@ -180,9 +180,9 @@ def _parse_idx(path: Path, content: bytes, *, images: bool) -> np.ndarray:
 
 
 def _cached(fill: Callable[[Path], None]) -> FashionMnist:
-    """Let `fill` put the files into a new folder, verify them, and only then move them to the cache.
+    """Call `fill` to put the files into a new folder, verify them, and only then move them to the cache.
 
-    There they take the place of damaged ones; other files of the folder stay.
+    They replace damaged files there; other files of the folder stay.
     """
     cache = cache_folder()
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -203,14 +203,14 @@ def _download(mirror: str, folder: Path) -> None:
 
 
 def _unpack_debian_package(folder: Path) -> None:
-    """Fetch the package with apt and unpack it with dpkg, neither of which needs root for this."""
+    """Download the package with apt and unpack it with dpkg. Neither needs root for this."""
     for tool in ("apt-get", "dpkg"):
         if shutil.which(tool) is None:
             raise DataError(f"{tool} is not installed here")
     with tempfile.TemporaryDirectory() as scratch:
         try:
             _run_quietly(["apt-get", "download", DEBIAN_PACKAGE], scratch)
-        except DataError:  # usually because this machine's package lists were never fetched: fetch private ones
+        except DataError:  # often this machine has no package lists: fetch private ones
             private = ["-o", f"Dir::State::Lists={scratch}/lists", "-o", f"Dir::Cache={scratch}/cache"]
             _run_quietly(["apt-get", *private, "update"], scratch)
             _run_quietly(["apt-get", *private, "download", DEBIAN_PACKAGE], scratch)

@@ -7,7 +7,7 @@ from lenet.network import IMAGE_SIDE
 
 
 def build_model() -> keras.Sequential:
-    """The network with Keras's own initialisers: images (batch, 28, 28, 1) in, logits (batch, 10) out."""
+    """Return the network with Keras's own initialisers: images (batch, 28, 28, 1) in, logits (batch, 10) out."""
     return keras.Sequential(
         [
             keras.Input((IMAGE_SIDE, IMAGE_SIDE, 1)),

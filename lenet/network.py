@@ -1,8 +1,8 @@
-"""The one description of the network: the layer table that both frameworks' models are checked against.
+"""The description of the network: the layer table, against which every framework's model is checked.
 
-A network's weights travel between frameworks as `Weights`: a dict from parameter name to a NumPy array in one
-neutral layout. Convolution kernels are (height, width, channels in, channels out), dense kernels (in, out), and the
-rows of the first dense kernel follow a flattened (height, width, channel) image.
+Frameworks exchange weights as `Weights`: a dict from parameter name to a NumPy array in one neutral layout.
+Convolution kernels are (height, width, channels in, channels out), dense kernels (in, out), and the rows of the first
+dense kernel follow a flattened (height, width, channel) image.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ CLASS_NAMES = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One trainable layer: its kernel in neutral layout, whether ReLU follows, and what it puts out per image."""
+    """One trainable layer: its kernel in neutral layout, whether ReLU follows, and its output for one image."""
 
     name: str
     kernel_shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class Layer:
 
     @property
     def fans(self) -> tuple[int, int]:
-        """Inputs and outputs of one unit, receptive field included (Glorot and Bengio 2010, as Keras counts them)."""
+        """Return fan-in and fan-out with the receptive field (Glorot and Bengio 2010, counted as in Keras)."""
         receptive_field = prod(self.kernel_shape[:-2])
         return receptive_field * self.kernel_shape[-2], receptive_field * self.kernel_shape[-1]
 
@@ -56,7 +56,7 @@ PARAMETER_COUNT = 44_426
 
 
 def parameter_shapes() -> dict[str, tuple[int, ...]]:
-    """Name and neutral shape of every parameter, in the order in which they are drawn and hashed."""
+    """Return each parameter's neutral shape by name, in the order of drawing and hashing."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in LAYERS:
         shapes[f"{layer.name}/kernel"] = layer.kernel_shape
@@ -65,7 +65,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def check_weights(weights: Weights) -> Weights:
-    """Return `weights` unchanged if names and shapes are the table's; raise ValueError naming the first that is not."""
+    """Return `weights` unchanged. Raises ValueError if names or shapes are not the layer table's."""
     expected = parameter_shapes()
     if list(weights) != list(expected):
         raise ValueError(f"the network has parameters {list(weights)}; the layer table has {list(expected)}")

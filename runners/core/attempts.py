@@ -1,4 +1,4 @@
-"""How often a run was begun, kept beside the records: a driver that dies would forget its attempts otherwise."""
+"""How often each run was started, kept in files, so that the count survives a driver that dies."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,16 +11,16 @@ FOLDER = "attempts"
 
 
 class Attempts:
-    """The attempts at a folder's runs, those made under drivers that died among them."""
+    """The attempts at a folder's runs, also those under drivers that died."""
 
     def __init__(self, folder: Path, again: dict[str, RunRecord]) -> None:
-        """`again` holds the records of runs that are done anew, by run id: their attempts count on."""
+        """`again` holds, by run id, the records of runs that are repeated: their attempts are added."""
         self._folder, self._again = folder / FOLDER, again
         self._earlier: dict[str, int] = {}
         self._here: dict[str, int] = {}
 
-    def heard(self, event: Event) -> None:
-        """Keep that a process has taken a run up."""
+    def count(self, event: Event) -> None:
+        """Count an attempt if the event is a run's start."""
         if isinstance(event, Started):
             run_id = event.run_id
             earlier = self.earlier(run_id)
@@ -28,20 +28,20 @@ class Attempts:
             write_atomically(self._folder / run_id, str(earlier + self._here[run_id]).encode())
 
     def earlier(self, run_id: str) -> int:
-        """The attempts made before this driver began."""
+        """Return the number of attempts before this driver started."""
         if run_id not in self._earlier:
             recorded = self._again[run_id].attempts if run_id in self._again else 0
             self._earlier[run_id] = max(recorded, _kept(self._folder / run_id))
         return self._earlier[run_id]
 
     def ended(self, run_id: str) -> None:
-        """From here on the run's record tells its attempts."""
+        """Delete the run's count: from now on its record holds it."""
         (self._folder / run_id).unlink(missing_ok=True)
-        with suppress(OSError):  # others are not recorded yet, or it was never made
+        with suppress(OSError):  # other runs still have a count there, or there is no folder
             self._folder.rmdir()
 
 
 def _kept(path: Path) -> int:
-    """The number in the file; a damaged one still says that the run was begun."""
+    """Return the number in the file, 0 without a file; a damaged file still shows one attempt."""
     text = path.read_bytes() if path.is_file() else b"0"
     return int(text) if text.isdigit() and len(text) < 6 else 1

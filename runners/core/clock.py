@@ -10,10 +10,10 @@ Stage = Literal["startup", "import", "data", "build", "compile", "train", "eval"
 
 
 class Stopwatch:
-    """Laps over one run: each lap gives all the time since the last one to a stage, so that nothing is lost.
+    """Laps over one run: each lap adds all the time since the last one to a stage, so no time is lost.
 
-    `synchronize` is called before every reading; a runner sets it to its framework's device synchronisation, since
-    work queued on a GPU has not happened yet.
+    `synchronize` is called before every reading. A runner sets it to its framework's device synchronisation, since a
+    GPU may not have done its queued work yet.
     """
 
     def __init__(self, startup_seconds: float = 0.0) -> None:
@@ -24,7 +24,7 @@ class Stopwatch:
         self._read()
 
     def lap(self, stage: Stage) -> float:
-        """Give the time since the last lap to `stage` and return it in seconds."""
+        """Add the time since the last lap to `stage`; return it in seconds."""
         before, cpu_before = self._wall, self._cpu
         self._read()
         seconds = self._wall - before
@@ -34,13 +34,13 @@ class Stopwatch:
         return seconds
 
     def first_step(self) -> None:
-        """Call after each training step: the first closes the `compile` stage, every other costs nothing."""
+        """Call after each training step: the first ends the `compile` stage, all others do nothing."""
         if not self._first_step_done:
             self._first_step_done = True
             self.lap("compile")
 
     def clock(self) -> Clock:
-        """What has been measured so far."""
+        """Return the seconds measured so far."""
         stages = {f"{stage}_seconds": seconds for stage, seconds in self._seconds.items()}
         total = sum(self._seconds.values())
         return Clock(**stages, total_seconds=total, train_cpu_seconds=self._train_cpu_seconds)

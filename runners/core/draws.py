@@ -1,6 +1,6 @@
-"""Everything random about a matched run, drawn with NumPy so that no framework has a say in it.
+"""Everything random in a matched run, drawn with NumPy and not by a framework.
 
-Initial weights and batch order come from independent streams: either seed can change without moving the other draw.
+Initial weights and batch order come from independent streams: either seed can change without changing the other draw.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ _INITIALISATION, _ORDER = 0, 1
 
 
 def initial_weights(seed: int) -> Weights:
-    """Glorot-uniform kernels and zero biases, float32, in neutral layout.
+    """Return Glorot-uniform kernels and zero biases, float32, in neutral layout.
 
-    Kernels are uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, equation 16), as Keras's default.
+    Kernels are uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, equation 16), Keras's default.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_INITIALISATION,)))
     weights: Weights = {}
@@ -30,16 +30,16 @@ def initial_weights(seed: int) -> Weights:
 
 
 def batch_orders(seed: int, epochs: int, images: int) -> np.ndarray:
-    """Each epoch's permutation of the training images: int64, shape (epochs, images).
+    """Return a permutation of the training images for each epoch: int64, shape (epochs, images).
 
-    Every epoch has a stream of its own, so a longer run begins with the same orders as a shorter one.
+    Every epoch has its own stream, so a longer run starts with the orders of a shorter one.
     """
     streams = (np.random.SeedSequence(seed, spawn_key=(_ORDER, epoch)) for epoch in range(epochs))
     return np.stack([np.random.default_rng(stream).permutation(images) for stream in streams])
 
 
 def weights_sha256(weights: Weights) -> str:
-    """SHA-256 over the parameters' bytes (little-endian, C order) in the layer table's order."""
+    """Return the SHA-256 over the parameters' bytes (little-endian, C order) in the layer table's order."""
     digest = hashlib.sha256()
     for name in parameter_shapes():
         digest.update(name.encode())
@@ -48,5 +48,5 @@ def weights_sha256(weights: Weights) -> str:
 
 
 def orders_sha256(orders: ArrayLike) -> str:
-    """SHA-256 over the bytes of one epoch's order, or of several (little-endian int64, epoch after epoch)."""
+    """Return the SHA-256 over the orders of one or several epochs (little-endian int64, epoch after epoch)."""
     return hashlib.sha256(np.ascontiguousarray(orders, dtype="<i8").tobytes()).hexdigest()

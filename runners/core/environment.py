@@ -1,4 +1,4 @@
-"""What a record says about the machine and the code, and what a study compares before it mixes runs."""
+"""The machine, code and package versions of a run: recorded, and compared before runs are mixed."""
 
 import hashlib
 import os
@@ -26,14 +26,14 @@ COMMON_PACKAGES = ("numpy", "ray")
 
 @dataclass(frozen=True)
 class Software:
-    """What must be the same wherever a study computes: this project's code, and versions of Python and packages."""
+    """What must be equal on all nodes of a study: this project's code, and versions of Python and packages."""
 
     code_sha256: str
     versions: dict[str, str]
 
 
 def describe(outcome: Outcome, data_sha256: str, load_before: float) -> Environment:
-    """The environment of the run that has just produced `outcome`, in this process."""
+    """Return the environment of the run that has just produced `outcome` in this process."""
     gpu = outcome.gpu_model is not None
     return Environment(
         **machine().model_dump(),
@@ -51,7 +51,7 @@ def describe(outcome: Outcome, data_sha256: str, load_before: float) -> Environm
 
 
 def machine() -> Machine:
-    """The machine that this process is on."""
+    """Return the machine that this process is on."""
     return Machine(
         node=socket.gethostname(),
         os=platform.platform(),
@@ -62,21 +62,21 @@ def machine() -> Machine:
 
 
 def load_average() -> float:
-    """One-minute load average."""
+    """Return the one-minute load average."""
     return psutil.getloadavg()[0]
 
 
 def cores() -> int:
-    """How many CPU cores this process may use: those of its affinity mask, or fewer by its cgroups' quota."""
+    """Return the number of CPU cores that this process may use, by its affinity mask and its cgroups' quotas."""
     mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([mask, *(int(quota) for quota in _cgroup_quotas())]))
 
 
 def _cgroup_quotas(proc: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> Iterator[float]:
-    """The cores that each cgroup around this process may use, where it has a quota.
+    """Yield the quota in cores of each cgroup around this process that has one.
 
-    Format: cgroup-v2.rst ("cpu.max") and sched-bwc.rst ("cpu.cfs_quota_us") of the kernel's documentation. A process in
-    a container sees its own cgroup as the root of the mount, whatever path /proc tells, so the root is asked too.
+    Format: cgroup-v2.rst ("cpu.max") and sched-bwc.rst ("cpu.cfs_quota_us") of the kernel's documentation. In a
+    container the root of the mount is the process's own cgroup, whatever path /proc has, so the root is read too.
     """
     for line in proc.read_text().splitlines() if proc.exists() else []:
         _, controllers, path = line.split(":", 2)
@@ -93,7 +93,7 @@ def _cgroup_quotas(proc: Path = Path("/proc/self/cgroup"), mounts: Path = Path("
 
 
 def _quota(folder: Path) -> Iterator[float]:
-    """One cgroup's share of the processor in cores, if it is limited."""
+    """Yield one cgroup's quota in cores, if it has one."""
     try:
         if controllers_v2 := _first_line(folder / "cpu.max"):
             quota, period = controllers_v2.split()
@@ -101,7 +101,7 @@ def _quota(folder: Path) -> Iterator[float]:
             quota, period = _first_line(folder / "cpu.cfs_quota_us"), _first_line(folder / "cpu.cfs_period_us")
         if quota not in ("max", "-1", ""):
             yield int(quota) / int(period)
-    except OSError:  # a cgroup that this process may not read limits it all the same, but cannot tell
+    except OSError:  # the quota still limits this process, which may not read it
         return
 
 
@@ -110,7 +110,7 @@ def _first_line(path: Path) -> str:
 
 
 def cpu_model() -> str:
-    """The processor's name as the kernel gives it."""
+    """Return the processor's name from the kernel."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -118,7 +118,7 @@ def cpu_model() -> str:
 
 
 def gpu_driver() -> str | None:
-    """NVIDIA's driver version, or None where nvidia-smi is not to be had."""
+    """Return NVIDIA's driver version, or None without nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return None
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -128,7 +128,7 @@ def gpu_driver() -> str | None:
 
 @cache
 def git_commit() -> str | None:
-    """The checkout's commit, with `+changes` if files differ from it; None outside a checkout."""
+    """Return the checkout's commit, with `+changes` if files differ; None outside a checkout."""
     if shutil.which("git") is None:
         return None
     command = ["git", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
@@ -137,14 +137,14 @@ def git_commit() -> str | None:
 
 
 def hashed_sources() -> list[Path]:
-    """The sources that decide what a run computes: the network's folder, runners/core, and a folder a framework."""
+    """Return the sources that decide a run's result: the network's folder, runners/core and the frameworks' folders."""
     folders = [PROJECT / "lenet", *(PROJECT / "runners" / name for name in ("core", *FRAMEWORKS))]
     return sorted(path for folder in folders for path in folder.rglob("*.py"))
 
 
 @cache
 def code_sha256() -> str:
-    """SHA-256 over the sources that decide what a run computes, each with its path in the project."""
+    """Return the SHA-256 over the sources that decide a run's result, each with its path in the project."""
     digest = hashlib.sha256()
     for path in hashed_sources():
         digest.update(f"{path.relative_to(PROJECT)}\0".encode() + path.read_bytes())
@@ -152,7 +152,7 @@ def code_sha256() -> str:
 
 
 def installed_versions(frameworks: set[str]) -> dict[str, str]:
-    """Versions, as installed here, of Python and of the packages that `frameworks` consist of."""
+    """Return the installed versions of Python and of the packages of `frameworks`."""
     packages = [*COMMON_PACKAGES, *(p for name in sorted(frameworks) for p in FRAMEWORKS[name].packages)]
     versions = {"python": platform.python_version()}
     for package in packages:
@@ -164,9 +164,9 @@ def installed_versions(frameworks: set[str]) -> dict[str, str]:
 
 
 def refuse_other_software(framework: str, expected: Software) -> None:
-    """Raise BadInput if this process has other code or other versions of packages than the study.
+    """Raise BadInput if this process has other code or other package versions than the study.
 
-    Its node may have come after the study began, or may hold another checkout.
+    Its node may have joined after the study began, or may have another checkout.
     """
     if code_sha256() != expected.code_sha256:
         raise BadInput(

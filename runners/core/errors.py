@@ -1,24 +1,24 @@
-"""The exceptions that scripts turn into a sentence and an exit code: 2 for BadInput, 1 for the others."""
+"""Exceptions that scripts report as one sentence with an exit code: 2 for BadInput, 1 for the others."""
 
 GOES_ON = "recorded runs are kept, and the same command continues from there"
 
 
 class BadInput(ValueError):
-    """What the user asked for cannot be done; the message says in one sentence what, where, and what is allowed."""
+    """The user's request is impossible; the message says in one sentence what failed, where, and what is allowed."""
 
 
 class NotMatched(Exception):
-    """Contenders of a matched study do not compute the same; the message is for the user."""
+    """Contenders of a matched study compute different things; the message is for the user."""
 
 
 class ProcessDied(Exception):
-    """A process died before it could answer: not what its work raised, and worth another attempt."""
+    """A process died before it answered. Its work raised nothing, so another attempt may succeed."""
 
 
 class ClusterLost(Exception):
-    """The cluster has lost what the runs need, and they cannot go on; the message is for the user."""
+    """The cluster has lost resources without which the runs cannot go on; the message is for the user."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its class where it has none."""
+    """Return the first line of an error's message, or the name of its class if there is no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on, in the order of the classes below. Its end is its `RunResult`."""
+"""The events that a run reports, in the order of the classes below. Its `RunResult` follows them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from runners.core.spec import Job
 
 @dataclass(frozen=True)
 class Started:
-    """A process has taken the run up."""
+    """A process has started the run."""
 
     run_id: str
     node: str
@@ -26,7 +26,7 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Retried:
-    """The run's process died and the run was placed anew; `attempt` counts from 1."""
+    """The run's process died and the run was placed again; `attempt` counts from 1."""
 
     run_id: str
     attempt: int
@@ -36,5 +36,5 @@ class Retried:
 Event = Started | EpochDone | Retried
 Report = Callable[[Event], None]
 
-# How a job is done: runners.core.run.run_job, or a stand-in with its signature. The float is when its process began.
+# How to do a job: runners.core.run.run_job, or a stand-in with its signature. The float is when its process started.
 Work = Callable[[Job, FashionMnist, Report, float | None], tuple[RunResult, ...]]

@@ -1,4 +1,4 @@
-"""The same memory policy for both sides of a matched run."""
+"""One policy for freed memory in all matched runs."""
 
 import ctypes
 
@@ -8,10 +8,10 @@ _TRIM_BYTES, _MMAP_BYTES = 1 << 30, 32 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep what is freed for the next step; returns whether it was asked to (glibc only).
+    """Make glibc keep freed memory for the next step; return whether it accepted the setting.
 
-    Left alone, glibc gives a step's buffers back to the kernel and faults them in again at the next step, or does not,
-    by luck of the heap's layout: the same loop then takes half as long again. TensorFlow keeps its own buffers.
+    By default glibc may return a step's buffers to the kernel and page them in again in the next step. That depends on
+    the heap's layout, and makes the same loop take 1.5 times as long. TensorFlow keeps its own buffers.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

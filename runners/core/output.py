@@ -1,4 +1,4 @@
-"""Output that never ends what is being done: what cannot be written is lost, and nothing else."""
+"""Output that never stops the program: text that cannot be written is lost, and nothing else happens."""
 
 import io
 import os
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 def unfailing(descriptor: int, encoding: str | None) -> TextIO:
-    """A text stream into the descriptor that raises nothing; characters that the encoding lacks are replaced."""
+    """Return a text stream that raises no error; characters that the encoding lacks are replaced."""
     raw = _Unfailing(descriptor, "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding or "utf-8", errors="replace", line_buffering=True)
 
 
 class _Unfailing(io.FileIO):
-    """Writes that say they have succeeded. Unless whoever read the output has left, a lost one is told once."""
+    """Every write reports success. The first failed one prints a warning, unless the reader closed the pipe."""
 
-    _told = False
+    _warned = False
 
     def write(self, data: "Buffer", /) -> int:
         try:
@@ -25,13 +25,13 @@ class _Unfailing(io.FileIO):
         except BrokenPipeError:
             pass
         except OSError as error:
-            if not self._told and self.fileno() != 2:
-                self._told = True
-                _tell(f"warning: output cannot be written ({error.strerror})\n")
+            if not self._warned and self.fileno() != 2:
+                self._warned = True
+                _warn(f"warning: output cannot be written ({error.strerror})\n")
         return memoryview(data).nbytes
 
 
-def _tell(sentence: str) -> None:
+def _warn(sentence: str) -> None:
     try:
         os.write(2, sentence.encode())
     except OSError:

@@ -1,4 +1,4 @@
-"""Keep what C++ libraries write to file descriptor 2 off the user's screen; Python's own stderr stays."""
+"""Hide what C++ libraries write to file descriptor 2; Python's own stderr stays on the screen."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ from runners.core.output import unfailing
 
 @contextmanager
 def native_stderr_hidden() -> Iterator[None]:
-    """Within the context, file descriptor 2 leads to a temporary file and `sys.stderr` to where it led before.
+    """Within the context, file descriptor 2 is a temporary file and `sys.stderr` still writes to the screen.
 
-    TensorFlow logs before its log level is in force, so no environment variable reaches those lines.
+    TensorFlow logs before it applies its log level, so no environment variable suppresses those lines.
     """
     sys.stderr.flush()
     python_stderr = sys.stderr

@@ -1,4 +1,4 @@
-"""What a run leaves behind, success or failure. Losses are means over images, accuracies fractions, times seconds."""
+"""The record of a run, success or failure. Losses are means over images, accuracies fractions, times seconds."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,17 +26,17 @@ def _not_negative_if_finite(value: float) -> float:
 
 
 Loss = Annotated[float, AfterValidator(_not_negative_if_finite)]  # NaN or infinite where training diverged
-Distance = Annotated[float, AfterValidator(_not_negative)]  # NaN or infinite where it cannot be told
+Distance = Annotated[float, AfterValidator(_not_negative)]  # NaN or infinite if unknown
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Finite
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-LARGEST_COUNT = 2**63  # the first that tables do not hold
-SUM_TOLERANCE = 1e-3  # of stages beside their total, in seconds: that of rounding, and no more
+LARGEST_COUNT = 2**63  # too large for the tables
+SUM_TOLERANCE = 1e-3  # seconds; for rounding only
 
 
 class EpochRow(Frozen):
-    """One epoch. Train loss and accuracy are means over the images as they were seen; test ones over all 10,000."""
+    """One epoch. Train loss and accuracy are means over the images during training, test ones over all 10,000."""
 
     epoch: int = Field(ge=1)
     train_loss: Loss
@@ -49,14 +49,14 @@ class EpochRow(Frozen):
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss is NaN or infinite, after which training further says nothing."""
+        """Return whether a loss is NaN or infinite. Further training then means nothing."""
         return not (isfinite(self.train_loss) and isfinite(self.test_loss))
 
 
 class Clock(Frozen):
-    """Where a run's time went; the stages add up to the total. The first step is in `compile`, not in `train`."""
+    """A run's time by stage; the stages add up to the total. The first step is in `compile`, not in `train`."""
 
-    startup_seconds: Seconds = 0.0  # from placement, or the process's start if later, to the run's first line
+    startup_seconds: Seconds = 0.0  # from placement, or the process's start if later, to the run's start
     import_seconds: Seconds = 0.0
     data_seconds: Seconds = 0.0  # scaling, tensors, the framework's own input pipeline
     build_seconds: Seconds = 0.0  # configuration, model, optimiser
@@ -66,18 +66,18 @@ class Clock(Frozen):
     checkpoint_seconds: Seconds = 0.0
     other_seconds: Seconds = 0.0  # reporting epochs, final predictions
     total_seconds: Seconds
-    train_cpu_seconds: Seconds = 0.0  # processor time during `train`, over all threads: how many cores were really used
+    train_cpu_seconds: Seconds = 0.0  # processor time of all threads during `train`: how many cores really worked
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        told = self.model_dump(exclude={"total_seconds", "train_cpu_seconds"})
-        if not isclose(sum(told.values()), self.total_seconds, rel_tol=1e-6, abs_tol=SUM_TOLERANCE):
-            raise BadInput(f"the stages last {sum(told.values()):g} s, and their total is {self.total_seconds:g} s")
+        seconds = sum(self.model_dump(exclude={"total_seconds", "train_cpu_seconds"}).values())
+        if not isclose(seconds, self.total_seconds, rel_tol=1e-6, abs_tol=SUM_TOLERANCE):
+            raise BadInput(f"the stages last {seconds:g} s, and their total is {self.total_seconds:g} s")
         return self
 
 
 class Machine(Frozen):
-    """A machine, by its host's name."""
+    """A machine; `node` is its host name."""
 
     node: str
     os: str
@@ -87,13 +87,13 @@ class Machine(Frozen):
 
 
 class Environment(Machine):
-    """The machine and software a run saw."""
+    """The machine and software of a run."""
 
     gpu_model: str | None = None
     gpu_driver: str | None = None
-    versions: dict[str, str]  # python, numpy and the framework's packages, CUDA and cuDNN as the framework sees them
-    flags: dict[str, Flag]  # threads, precision, determinism and the like, read back from the framework
-    # Of frameworks and libraries, in the process's environment; older records have none.
+    versions: dict[str, str]  # python, numpy and the framework's packages, CUDA and cuDNN by the framework
+    flags: dict[str, Flag]  # threads, precision, determinism etc., read back from the framework
+    # Environment variables of frameworks and libraries; older records have none.
     variables: dict[str, str] = Field(default_factory=dict)
     git_commit: str | None
     code_sha256: Sha256
@@ -103,7 +103,7 @@ class Environment(Machine):
 
 
 class RunRecord(Frozen):
-    """One run, whole. A run whose process died has neither clock nor environment."""
+    """One run. If its process died, it has neither clock nor environment."""
 
     run_id: str
     spec: RunSpec
@@ -114,40 +114,40 @@ class RunRecord(Frozen):
     environment: Environment | None = None
     attempts: int = Field(default=1, ge=1, lt=LARGEST_COUNT)
     node: str | None = None
-    nodes: tuple[str, ...] = ()  # where each process of the run was, by rank; `node` is the first one's
+    nodes: tuple[str, ...] = ()  # of each process of the run, by rank; `node` is the first one's
     started_at: datetime | None = None
     init_sha256: Sha256 | None = None
     order_sha256: Sha256 | None = None
-    epoch_orders_sha256: tuple[Sha256, ...] = ()  # of the order of the images in each epoch, if known
-    steps: int | None = Field(default=None, ge=0, lt=LARGEST_COUNT)  # that the optimiser took; unknown in older records
-    communication_share: Finite | None = None  # of training, in which replicas waited for gradients; None if unknown
+    epoch_orders_sha256: tuple[Sha256, ...] = ()  # of each epoch's order of images, if known
+    steps: int | None = Field(default=None, ge=0, lt=LARGEST_COUNT)  # of the optimiser; unknown in older records
+    communication_share: Finite | None = None  # of training time, waiting for other replicas' gradients
 
     @model_validator(mode="after")
-    def _id_is_the_spec_s(self) -> Self:
+    def _id_belongs_to_spec(self) -> Self:
         if self.run_id != self.spec.run_id:
             raise BadInput(f"run_id {self.run_id!r} is not its spec's {self.spec.run_id!r}")
         return self
 
     @model_validator(mode="after")
-    def _epochs_are_counted(self) -> Self:
+    def _epochs_are_numbered(self) -> Self:
         if [row.epoch for row in self.epochs] != list(range(1, len(self.epochs) + 1)):
-            raise BadInput(f"{self.run_id} has epochs that do not count from 1 on")
+            raise BadInput(f"{self.run_id} has epochs that are not numbered 1, 2, 3, ...")
         return self
 
     @model_validator(mode="after")
-    def _ended_as_it_says(self) -> Self:
+    def _status_fits(self) -> Self:
         diverged = [row.diverged for row in self.epochs]
         if self.status == "completed" and (self.clock is None or not self.spec.may_end_after(len(self.epochs))):
             raise BadInput(f"{self.run_id} is completed but has {len(self.epochs)} epochs, or no clock")
         if (self.status == "completed" and any(diverged)) or (self.status == "diverged" and not any(diverged[-1:])):
-            raise BadInput(f"{self.run_id} is {self.status}, and its losses say otherwise")
+            raise BadInput(f"{self.run_id} is {self.status}, but its losses contradict that")
         return self
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A record with the files that go beside it."""
+    """A record, and the content of the run's other files."""
 
     record: RunRecord
     predictions: np.ndarray | None = None  # uint8 (10000,)
-    checkpoint: bytes | None = None  # the framework's best-weights file
+    checkpoint: bytes | None = None  # file of the best weights, in the framework's format

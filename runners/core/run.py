@@ -1,4 +1,4 @@
-"""One run from start to record, in this process: the same wherever it happens."""
+"""One run from start to record, in this process: the same on every machine."""
 
 import time
 import traceback
@@ -21,7 +21,7 @@ from runners.core.runner import Outcome, load_runner
 from runners.core.scratch import scratch
 from runners.core.spec import Job, RunSpec
 
-# How Python, Ray and the frameworks say that memory ran out: by an error's class, or else in its words.
+# How Python, Ray and the frameworks report that memory ran out: by an error's class, or in its message.
 OUT_OF_MEMORY = {"OutOfMemoryError", "ResourceExhaustedError", "MemoryError"}
 SAYS_OUT_OF_MEMORY = [words for framework in FRAMEWORKS.values() for words in framework.says_out_of_memory]
 
@@ -29,9 +29,9 @@ SAYS_OUT_OF_MEMORY = [words for framework in FRAMEWORKS.values() for words in fr
 def run(
     spec: RunSpec, data: FashionMnist, on_epoch: Callable[[EpochRow], None], began_at: float | None = None
 ) -> RunResult:
-    """Do one run and describe it; raises whatever training raises.
+    """Do one run and return its result. Raises whatever training raises.
 
-    `began_at` (seconds since the epoch) is when starting up began, by default with this process.
+    `began_at`, in seconds since 1970, is when starting up began; by default this process's start.
     """
     stopwatch = Stopwatch(max(0.0, time.time() - (began_at or process_began_at())))
     started_at, load_before = datetime.now(UTC), environment.load_average()
@@ -45,23 +45,24 @@ def run(
         best = folder / FRAMEWORKS[framework].checkpoint
         checkpoint = best.read_bytes() if best.exists() else None
     outcome = replace(outcome, flags={**outcome.flags, "keeps_freed_memory": keeps_freed_memory})
-    seen = environment.describe(outcome, data.sha256, load_before)
-    return RunResult(_record(spec, outcome, stopwatch.clock(), seen, started_at), outcome.predictions, checkpoint)
+    described = environment.describe(outcome, data.sha256, load_before)
+    record = _record(spec, outcome, stopwatch.clock(), described, started_at)
+    return RunResult(record, outcome.predictions, checkpoint)
 
 
 def run_job(job: Job, data: FashionMnist, report: Report, began_at: float | None = None) -> tuple[RunResult, ...]:
-    """Do the job's runs one after the other and report their epochs; raises whatever training raises."""
+    """Do the job's runs one after the other and report their epochs. Raises whatever training raises."""
     results = []
     for spec in job:
         results.append(run(spec, data, _epochs_of(spec, report), began_at))
-        began_at = time.time()  # the next one starts up no process
+        began_at = time.time()  # the next run needs no new process
     return tuple(results)
 
 
 def run_job_of_study(
     software: Software, job: Job, data: FashionMnist, report: Report, began_at: float | None = None
 ) -> tuple[RunResult, ...]:
-    """`run_job` for a study done with this software; raises BadInput where this process has other software."""
+    """Call `run_job` for a study with this software. Raises BadInput if this process has other software."""
     environment.refuse_other_software(job[0].contender.framework, software)
     return run_job(job, data, report, began_at)
 
@@ -71,9 +72,9 @@ def _epochs_of(spec: RunSpec, report: Report) -> Callable[[EpochRow], None]:
 
 
 def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | None = None) -> RunResult:
-    """What is left of a run that raised `error`, traceback included: a `failed` record, or `oom` if memory ran out.
+    """Return the record of a run that raised `error`, with its traceback: `failed`, or `oom` if memory ran out.
 
-    `node` is where the run was, as far as that is known.
+    `node` is the run's node, if known.
     """
     record = RunRecord(
         run_id=spec.run_id,
@@ -87,7 +88,7 @@ def failure(spec: RunSpec, error: BaseException, attempts: int = 1, node: str | 
 
 
 def failures(job: Job, error: BaseException, attempts: int = 1, node: str | None = None) -> tuple[RunResult, ...]:
-    """`failure` of each of the job's runs."""
+    """Return `failure` for each of the job's runs."""
     return tuple(failure(spec, error, attempts, node) for spec in job)
 
 
@@ -96,7 +97,7 @@ def _out_of_memory(error: BaseException) -> bool:
     return bool(names & OUT_OF_MEMORY) or any(words in str(error) for words in SAYS_OUT_OF_MEMORY)
 
 
-def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, started_at: datetime) -> RunRecord:
+def _record(spec: RunSpec, outcome: Outcome, clock: Clock, described: Environment, started_at: datetime) -> RunRecord:
     status, error = _ending(spec, outcome)
     return RunRecord(
         run_id=spec.run_id,
@@ -105,9 +106,9 @@ def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, st
         error=error,
         epochs=outcome.epochs,
         clock=clock,
-        environment=seen,
-        node=seen.node,
-        nodes=outcome.nodes or (seen.node,),
+        environment=described,
+        node=described.node,
+        nodes=outcome.nodes or (described.node,),
         started_at=started_at,
         init_sha256=outcome.init_sha256,
         order_sha256=outcome.order_sha256,
@@ -118,7 +119,7 @@ def _record(spec: RunSpec, outcome: Outcome, clock: Clock, seen: Environment, st
 
 
 def _ending(spec: RunSpec, outcome: Outcome) -> tuple[Status, str | None]:
-    """The run's status, and what is wrong with it: whatever the cause, a run cut short is not completed."""
+    """Return the run's status and error. A run that was cut short is not completed, whatever the cause."""
     epochs = len(outcome.epochs)
     if outcome.epochs and outcome.epochs[-1].diverged:
         return "diverged", f"the loss is not finite after epoch {epochs}"
@@ -131,5 +132,5 @@ def _ending(spec: RunSpec, outcome: Outcome) -> tuple[Status, str | None]:
 
 
 def process_began_at(not_before: float = 0.0) -> float:
-    """When this process began or, if that is later, `not_before`: it may have been waiting for a run to be placed."""
+    """Return this process's start or, if later, `not_before`: the process may have waited for a run to be placed."""
     return max(psutil.Process().create_time(), not_before)

@@ -1,4 +1,4 @@
-"""What each framework's folder offers, and how it is loaded."""
+"""The contract of a framework's folder, and how to load it."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -19,52 +19,52 @@ from runners.core.spec import RunSpec, Track
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a runner hands back: the rows, final predictions uint8 (10000,), and what it saw of its framework."""
+    """The result of a runner: epochs, final predictions uint8 (10000,), and facts read from its framework."""
 
     epochs: tuple[EpochRow, ...]
     predictions: np.ndarray
     init_sha256: str
-    order_sha256: str | None  # None where the framework draws its own order
-    epoch_orders_sha256: tuple[str, ...]  # of each epoch; none where several replicas shuffle for themselves
-    steps: int  # that the optimiser took
+    order_sha256: str | None  # None if the framework draws the order
+    epoch_orders_sha256: tuple[str, ...]  # by epoch; empty if several replicas shuffle their own parts
+    steps: int  # of the optimiser
     versions: dict[str, str]
     flags: dict[str, Flag]
     gpu_model: str | None = None
-    nodes: tuple[str, ...] = ()  # of all replicas, by rank, where the run has several processes
+    nodes: tuple[str, ...] = ()  # of all processes, by rank, if there are several
     communication_share: float | None = None  # as in the record
 
 
-# Gradients for a first Adam step from zero, in float64: one as small as epsilon shows where epsilon is added, one far
-# larger what the bias corrections are rounded to.
+# Gradients for a first Adam step from zero, in float64: a gradient as small as epsilon shows where epsilon is added, a
+# far larger one shows how the bias corrections are rounded.
 ADAM_PROBES = (1e-7, 1.0)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a framework's side of a track consists of, read from its live objects before any step."""
+    """What a framework chooses in one track, read from its live objects before any step."""
 
     weights: Weights
     settings: dict[str, Flag]
-    adam_moves: tuple[float, ...]  # from zero, in the first step, for each of ADAM_PROBES
+    adam_moves: tuple[float, ...]  # a weight of zero after its first step, for each of ADAM_PROBES
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """A matched run before its first step, in neutral layout, for the parity audit."""
 
-    block_outputs: dict[str, np.ndarray]  # by layer: what it hands on after activation and pooling; logits last
-    fed: tuple[tuple[np.ndarray, np.ndarray], ...]  # images (n, 28, 28, 1) and labels (n,) of each batch it will see
+    block_outputs: dict[str, np.ndarray]  # by layer, after activation and pooling; logits last
+    fed: tuple[tuple[np.ndarray, np.ndarray], ...]  # images (n, 28, 28, 1), labels (n,) of each batch to come
 
 
 def order_of_epochs(orders: Sequence[str]) -> str:
-    """Whether the orders of two epochs, by their SHA-256, are one, for the table of defaults; unshuffled has none."""
+    """Compare two epochs' orders, given by SHA-256, for the table of defaults; without shuffling there are none."""
     if not orders:
         return "that of the data"
     return "the same in all" if len(set(orders)) == 1 else "a new one in each"
 
 
 class Runner(Protocol):
-    """What `runners/FRAMEWORK/runner.py` offers."""
+    """The contract of `runners/FRAMEWORK/runner.py`."""
 
     def train(
         self,
@@ -77,39 +77,39 @@ class Runner(Protocol):
     ) -> Outcome:
         """Train as `spec` says, report each epoch, and leave the best weights in `folder`.
 
-        `on_step`, if any, is given the weights after each step.
+        `on_step`, if any, gets the weights after each step.
         """
 
 
 class Inspector(Protocol):
-    """What `runners/FRAMEWORK/inspect.py` offers."""
+    """The contract of `runners/FRAMEWORK/inspect.py`."""
 
     def process_settings(self) -> dict[str, Flag]:
-        """Threads, precision and determinism of this process, as they are now."""
+        """Return threads, precision and determinism of this process now."""
 
-    def look(self, spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
-        """A matched run before its first step: what it is fed, and what its network makes of images (n, 28, 28).
+    def inspect_run(self, spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Inspection:
+        """Return a matched run's batches, and its network's outputs for images (n, 28, 28), before its first step.
 
-        Raises ValueError if its parameters are not the layer table's.
+        Raises ValueError if the parameters are not the layer table's.
         """
 
     def choices(self, spec: RunSpec, data: FashionMnist) -> Choices:
-        """What a run of `spec` would consist of, read from the live objects."""
+        """Return what the framework chooses in a run of `spec`, read from the live objects."""
 
     def predict(self, checkpoint: Path, images: np.ndarray) -> np.ndarray:
-        """Class probabilities, float (n, 10), of scaled images (n, 28, 28, 1), from saved weights.
+        """Return class probabilities, float (n, 10), of scaled images (n, 28, 28, 1), from saved weights.
 
         Raises BadInput if the file is not a weights file of this network.
         """
 
 
 def load_runner(framework: str, track: Track = "native", strategy: str = "single") -> Runner:
-    """Import a framework's runner, its environment set first; this is where the framework itself is loaded."""
+    """Set the process's environment, then import a framework's runner. This imports the framework itself."""
     return cast(Runner, _load(framework, "runner", track, strategy))
 
 
 def load_inspector(framework: str, track: Track = "native", strategy: str = "single") -> Inspector:
-    """Import what looks at a framework, as `load_runner` imports its runner."""
+    """Import a framework's inspector, as `load_runner` imports its runner."""
     return cast(Inspector, _load(framework, "inspect", track, strategy))
 
 

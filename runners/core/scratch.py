@@ -1,4 +1,4 @@
-"""A temporary folder that ends with its process, however that ends."""
+"""A temporary folder that is removed when its process ends, however it ends."""
 
 import os
 import shutil
@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LAST_WORDS = "last_words"
-# The shell waits until its process says that it is done, or the pipe between them closes: by itself if the process is
-# gone, or after an exception. Then what the process has started with the folder as TMPDIR, or with a file open in it,
-# ends too: Ray's processes write other names over their command lines, and over some of their environment. Removing is
-# tried several times, since they may write for a moment more.
+# The shell waits until its process writes `done`, or until the pipe closes: the process is gone, or an exception ended
+# the context. Then the shell kills processes that have the folder as TMPDIR or a file open in it, since Ray's processes
+# overwrite their command lines and parts of their environment. It tries several times to remove the folder, since they
+# may write for a moment longer.
 _KEEPER = """
 read -r word
 [ "$word" != done ] || exit 0
@@ -25,19 +25,19 @@ for process in /proc/[0-9]*; do
 done
 for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1"; [ -e "$1" ] || exit 0; sleep 0.5; done
 """
-# A process of Ray that ends kills its children first. So the keeper's parent is a shell that ends at once.
+# A process of Ray kills its children when it ends. So the keeper's parent is a shell that ends at once.
 _ORPHANED = 'exec 3<&0; /bin/sh -c "$1" keeper "$2" "$3" <&3 3<&- &'
 
 
 @contextmanager
 def scratch(inside: Path | None = None) -> Iterator[Path]:
-    """A new folder, in `inside` or else in the temporary folder; it is removed even if this process is killed.
+    """Yield a new folder, in `inside` or in the temporary folder, that is removed even if this process is killed.
 
-    What its file LAST_WORDS then holds, if there is one, goes to standard error. After an exception too, other
-    processes that use the folder end with it. Needs a POSIX shell. Raises OSError if no folder can be made.
+    If it is killed, the content of the file LAST_WORDS, if any, goes to standard error. Other processes that use the
+    folder are killed then, and after an exception. Needs a POSIX shell. Raises OSError if no folder can be made.
     """
     folder = tempfile.mkdtemp(prefix="lf-", dir=inside)
-    # In a session of its own: Ctrl-C and the end of a terminal are for this process, and the keeper outlives it.
+    # In its own session, so that Ctrl-C and the end of a terminal do not reach the keeper, which outlives this process.
     keeper = subprocess.Popen(
         ["/bin/sh", "-c", _ORPHANED, "sh", _KEEPER, folder, str(os.getpid())],
         stdin=subprocess.PIPE,
@@ -52,5 +52,5 @@ def scratch(inside: Path | None = None) -> Iterator[Path]:
         word = "done\n"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(BrokenPipeError):  # somebody has killed the keeper
+        with suppress(BrokenPipeError):  # the keeper was killed
             keeper.communicate(word)

@@ -1,4 +1,4 @@
-"""What a run is: a contender, a track, a seed and the settings they share. Frozen, validated, hashable."""
+"""The specification of a run: contender, track, seed and settings. Frozen, validated, hashable."""
 
 import re
 from typing import Annotated, Any, Literal, Self, get_args
@@ -13,7 +13,7 @@ TRACKS = ("matched", "native")
 DEVICES = ("auto", "cpu", "gpu")
 MAX_SEEDS = 100_000  # of a study
 LARGEST_SEED = 2**32 - 1  # the largest that keras.utils.set_random_seed takes
-LARGEST_RATE = 1e30  # of learning: float32 holds it, and it times all replicas
+LARGEST_RATE = 1e30  # learning rate; float32 holds it also times the number of replicas
 
 Track = Literal["matched", "native"]
 Device = Literal["cpu", "gpu"]
@@ -27,15 +27,15 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
 
 
 class Frozen(BaseModel):
-    """A validated, immutable record that survives JSON unchanged, NaN and infinity included."""
+    """A validated, immutable record that JSON keeps unchanged, also NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Contender(Frozen):
-    """`framework[:strategy[:replicas]][#copy]`, written and read as that one string.
+    """`framework[:strategy[:replicas]][#copy]`, written and read as this one string.
 
-    Copies are the same contender under labels of their own, for an A/A control; the first is written without a number.
+    Copies are the same contender under different labels, for an A/A control; the first copy has no number.
     """
 
     framework: str
@@ -71,7 +71,7 @@ class Contender(Frozen):
 
     @property
     def base(self) -> str:
-        """The contender without its copy's number: what all copies of it share."""
+        """Return the contender without its copy's number."""
         return self.framework if self.strategy == "single" else f"{self.framework}:{self.strategy}:{self.replicas}"
 
     @model_serializer
@@ -80,7 +80,7 @@ class Contender(Frozen):
 
 
 class Adam(Frozen):
-    """Adam's hyper-parameters in matched (Keras's defaults); native takes over the learning rate only."""
+    """Adam's hyper-parameters in matched (Keras's defaults); native uses only the learning rate."""
 
     name: Literal["adam"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0, le=LARGEST_RATE)
@@ -98,7 +98,7 @@ class Sgd(Frozen):
 
 
 class Settings(Frozen):
-    """What every run of a study shares."""
+    """The settings that all runs of a study share."""
 
     epochs: int = Field(default=13, ge=1, le=100_000)
     batch_size: int = Field(default=128, ge=1)  # global: over all replicas
@@ -121,8 +121,8 @@ class Settings(Frozen):
 class RunSpec(Settings):
     """One run: one contender, one track, one seed.
 
-    The seed numbers the run, and pairs it with the other contenders' runs. In matched it is also what initial weights
-    and batch order are drawn from, unless they have seeds of their own; `repeat` counts runs that draw the same.
+    The seed numbers the run, and pairs it with the other contenders' runs. In matched, initial weights and batch order
+    are drawn from it too, unless `init_seed` or `order_seed` differs. `repeat` numbers runs with the same draws.
     """
 
     contender: Contender
@@ -134,16 +134,16 @@ class RunSpec(Settings):
     dtype: Literal["float32", "float64"] = "float32"  # float64 is for the parity audit
 
     def may_end_after(self, epochs: int) -> bool:
-        """Whether a completed run may have so many epochs: all, or fewer where early stopping's patience ran out."""
+        """Return whether a completed run may have this number of epochs: all, or fewer after early stopping."""
         fewest = self.epochs if self.early_stopping is None else min(self.epochs, self.early_stopping + 1)
         return fewest <= epochs <= self.epochs
 
     @property
     def run_id(self) -> str:
-        """Names the run within its study, and its files; letters, digits and dashes only."""
+        """Return the run's name within its study and in file names: letters, digits and dashes only."""
         contender = str(self.contender).replace(":", "-").replace("#", "-copy")
         return f"{contender}-{self.track}-seed{self.seed}"
 
 
-# The runs that one process, or one group of processes, does: alike in all but their seeds.
+# The runs that one process, or one group of processes, does together: only their seeds differ.
 Job = tuple[RunSpec, ...]

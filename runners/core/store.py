@@ -1,4 +1,4 @@
-"""A results folder on disk: one atomic file a run, one driver a folder."""
+"""A results folder on disk: one record a run, written atomically, and one driver at a time."""
 
 import io
 import json
@@ -30,27 +30,27 @@ STUDY, RUNS, PREDICTIONS, CHECKPOINTS = "study.json", "runs", "predictions", "ch
 LABELS = "labels.npy"  # beside the predictions
 Kept = TypeVar("Kept", bound=BaseModel)
 _LOCK, _HOLDER = ".lock", ".holder.json"
-# One of these says that a folder is one of ours: of compare.py and audit.py, copies without hidden files of what
-# train.py and seed_variance.py leave, and what holds the studies of seed_variance.py --run.
+# A folder with one of these files is a results folder: of compare.py and audit.py, a copy without hidden files from
+# train.py or seed_variance.py, or the parent of the studies of seed_variance.py --run.
 SIGNS = (
     *(_LOCK, _HOLDER, STUDY, "audit.json", f"{RUNS}/*-seed*.json", "tables/variance.csv"),
     *(f"{vary}/{STUDY}" for vary in VARIES),
 )
-# Where drivers write, under the folder's lock; a file is written as .NAME.XXXXXXXX.level-field first.
+# Where drivers write while they hold the lock; a file is first written as .NAME.XXXXXXXX.level-field.
 _WRITTEN = (".", RUNS, PREDICTIONS, f"{CHECKPOINTS}/*", "attempts", "tables", "plots")
 _UNFINISHED, _OUR_UNFINISHED = ".level-field", re.compile(r"\..+\.[a-z0-9_]{8}\.level-field")
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file of a results folder that does not hold what it should, by a name that can be printed, and why."""
+    """A missing, damaged or foreign file of a results folder: its path, safe to print, and the reason."""
 
     path: Path
     reason: str
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder; raise BadInput if it cannot be written, or holds something and no results of ours."""
+    """Make the folder. Raises BadInput if it cannot be written, or has files but no results of this program."""
     _refuse_others(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,10 +61,10 @@ def prepare(folder: Path) -> None:
 
 
 def _refuse_others(folder: Path) -> None:
-    """Raise BadInput for a folder of somebody else's: what is written into it could replace files of theirs."""
+    """Raise BadInput for a folder that is not a results folder: writing there could replace a user's other files."""
     try:
-        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}  # none that we would write
-    except OSError:  # there is none yet, or `prepare` will tell what is wrong with it
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}  # hidden ones are not at risk
+    except OSError:  # there is no folder yet, or `prepare` reports what is wrong
         return
     if names and not any(path for sign in SIGNS for path in folder.glob(sign)):
         raise BadInput(
@@ -75,9 +75,9 @@ def _refuse_others(folder: Path) -> None:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[str | None]:
-    """Hold the folder against other drivers. Yields who held it before and died without letting go, if any.
+    """Lock the folder against other drivers. Yields the previous holder if it died before it unlocked, else None.
 
-    The lock is the operating system's, so a dead driver's is free; raises BadInput naming a living holder.
+    The operating system frees the lock of a dead driver. Raises BadInput that names a living holder.
     """
     holder = folder / _HOLDER
     try:
@@ -99,10 +99,10 @@ def lock(folder: Path) -> Iterator[str | None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what drivers left that were killed while writing; none writes now, for this process holds the lock."""
+    """Remove unfinished files of drivers that were killed. No driver writes now, since this process has the lock."""
     root = folder.resolve()
     for path in [path for inside in _WRITTEN for path in folder.glob(f"{inside}/.*{_UNFINISHED}")]:
-        in_place = path.resolve() == root / path.relative_to(folder)  # neither a link itself, nor behind one
+        in_place = path.resolve() == root / path.relative_to(folder)  # neither a link nor behind one
         if in_place and path.is_file() and _OUR_UNFINISHED.fullmatch(path.name):
             with suppress(OSError):
                 path.unlink()
@@ -117,36 +117,36 @@ def _describe(holder: Path) -> str:
 
 
 def read_study(folder: Path) -> Study | None:
-    """The folder's study, or None if it holds none; raises BadInput if study.json is damaged."""
+    """Return the folder's study, or None without study.json. Raises BadInput if it is damaged."""
     return read_kept(folder / STUDY, Study, "use another --out")
 
 
 def read_kept(path: Path, kind: type[Kept], advice: str) -> Kept | None:
-    """What the file holds, or None if there is no such file; raises BadInput, with the advice, if it is damaged."""
+    """Return the content of a JSON file, or None without the file. Raises BadInput, with `advice`, if it is damaged."""
     if not path.exists():
         return None
     try:
         return kind.model_validate_json(_content(path))
-    except Exception as error:  # whatever is in the file, it is damaged
+    except Exception as error:  # whatever the error, the file is damaged
         what = kind.__name__.lower()
         raise BadInput(f"{path} is no {what} of this version: {_one_line(error)}; {advice}") from error
 
 
 def _content(path: Path) -> bytes:
-    """Raises BadInput for what is no file: reading a pipe would wait for ever."""
+    """Return the file's bytes. Raises BadInput if it is not a regular file: reading a pipe would wait for ever."""
     if not path.is_file():
         raise BadInput("it is no file")
     return path.read_bytes()
 
 
 def refuse_study(folder: Path) -> None:
-    """Raise BadInput if the folder holds a study, of which a run by hand would replace records."""
+    """Raise BadInput if the folder holds a study, whose records a run by hand would replace."""
     if (folder / STUDY).exists():
         raise BadInput(f"{folder} holds a study, whose records a run by hand would replace; use another --out")
 
 
 def existing_study(folder: Path) -> Study:
-    """The folder's study; raises BadInput if it holds none, or a damaged one."""
+    """Return the folder's study. Raises BadInput if there is none, or if it is damaged."""
     study = read_study(folder)
     if study is None:
         raise BadInput(f"{folder} holds no study.json; name the --out folder of scripts/compare.py")
@@ -159,7 +159,7 @@ def write_study(folder: Path, study: Study) -> None:
 
 
 def save_result(folder: Path, result: RunResult) -> None:
-    """Write a run's files, its record last: a run without a record was not done."""
+    """Write a run's files, its record last: a run without a record counts as not done."""
     run_id, framework = result.record.run_id, result.record.spec.contender.framework
     if result.predictions is not None:
         write_atomically(folder / PREDICTIONS / f"{run_id}.npy", _as_npy(result.predictions))
@@ -169,14 +169,14 @@ def save_result(folder: Path, result: RunResult) -> None:
 
 
 def checkpoint_path(folder: Path, run_id: str, framework: str) -> Path:
-    """Where a run's best weights lie."""
+    """Return the path of a run's best weights."""
     return folder / CHECKPOINTS / run_id / FRAMEWORKS[framework].checkpoint
 
 
 def read_records(folder: Path, study: Study) -> tuple[list[RunRecord], list[Unreadable]]:
-    """The study's records, by contender, track and seed as it names them, and the files in runs/ that are none.
+    """Return the study's records in plan order, and the files in runs/ that are not among them.
 
-    Those of runs that other code has done are none either.
+    Plan order is by contender, track and seed. Records of runs by other code are not among them either.
     """
     expected = {spec.run_id: spec for spec in run_specs(study.plan)}
     records: list[RunRecord] = []
@@ -185,18 +185,18 @@ def read_records(folder: Path, study: Study) -> tuple[list[RunRecord], list[Unre
         try:
             record = RunRecord.model_validate_json(_content(path))
             reason = _another_study(record, expected.get(path.stem), study.code_sha256)
-        except Exception as error:  # whatever one file holds, the others are records still
+        except Exception as error:  # one damaged file must not hide the other records
             reason = f"damaged, or no record: {_one_line(error)}"
         if reason:
             unreadable.append(Unreadable(Path(printable(str(path))), reason))
         else:
             records.append(record)
-    place = {run_id: index for index, run_id in enumerate(_as_named(study.plan))}
+    place = {run_id: index for index, run_id in enumerate(_in_plan_order(study.plan))}
     return sorted(records, key=lambda record: place[record.run_id]), unreadable
 
 
 def _another_study(record: RunRecord, expected: RunSpec | None, code_sha256: str) -> str:
-    """Why the record is not one of the study, or nothing if it is."""
+    """Return why the record does not belong to the study; empty if it does."""
     if record.spec != expected:
         return "a record of another study"
     if record.environment and record.environment.code_sha256 != code_sha256:
@@ -205,29 +205,29 @@ def _another_study(record: RunRecord, expected: RunSpec | None, code_sha256: str
 
 
 def read_predictions(folder: Path, run_ids: Iterable[str]) -> tuple[dict[str, np.ndarray], list[Unreadable]]:
-    """These runs' final predictions by run id, each uint8 (10000,), and the files that hold none."""
-    found: dict[str, np.ndarray] = {}
+    """Return these runs' final predictions by run id, each uint8 (10000,), and the unreadable files."""
+    predictions: dict[str, np.ndarray] = {}
     unreadable: list[Unreadable] = []
     for run_id in run_ids:
         path = folder / PREDICTIONS / f"{run_id}.npy"
         try:
-            found[run_id] = _predictions(path)
+            predictions[run_id] = _predictions(path)
         except FileNotFoundError:
             unreadable.append(Unreadable(path, "missing"))
-        except Exception as error:  # a damaged header fails in any of the ways in which Python source can
+        except Exception as error:  # a damaged header can fail in as many ways as Python source
             unreadable.append(Unreadable(path, f"damaged: {textwrap.shorten(str(error), 120)}"))
-    return found, unreadable
+    return predictions, unreadable
 
 
 def save_labels(folder: Path, labels: np.ndarray) -> None:
-    """Keep the true class of each test image, uint8 (10000,): what tells from predictions which were right."""
+    """Write the true class of each test image, uint8 (10000,), with which predictions are compared."""
     write_atomically(folder / PREDICTIONS / LABELS, _as_npy(labels))
 
 
 def read_labels(folder: Path) -> np.ndarray | None:
-    """The true class of each test image, uint8 (10000,); None if the folder holds none, or a damaged file."""
-    found, _ = read_predictions(folder, [Path(LABELS).stem])
-    return next(iter(found.values()), None)
+    """Return the true class of each test image, uint8 (10000,), or None if the file is missing or damaged."""
+    labels, _ = read_predictions(folder, [Path(LABELS).stem])
+    return next(iter(labels.values()), None)
 
 
 def _as_npy(array: np.ndarray) -> bytes:
@@ -243,8 +243,8 @@ def _predictions(path: Path) -> np.ndarray:
     return array
 
 
-def _as_named(plan: Plan) -> list[str]:
-    """Run ids by contender, track and seed, as the plan names them."""
+def _in_plan_order(plan: Plan) -> list[str]:
+    """Return run ids by contender, track and seed, each in the plan's order."""
     seeds = {seed: index for index, seed in enumerate(plan.seeds)}
 
     def place(spec: RunSpec) -> tuple[int, int, int]:
@@ -254,9 +254,9 @@ def _as_named(plan: Plan) -> list[str]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, durable and whole or not at all: temporary file, fsync, rename.
+    """Write the whole of `content` to `path`, durably, or nothing: temporary file, fsync, rename.
 
-    Raises BadInput if it cannot be written, as on a full disk; what was there before is intact.
+    Raises BadInput if that fails, as on a full disk; an earlier file is then intact.
     """
     try:
         _write(path, content)
@@ -269,8 +269,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    begins = f".{path.name}."
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=begins, suffix=_UNFINISHED, delete=False) as file:
+    prefix = f".{path.name}."
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=_UNFINISHED, delete=False) as file:
         try:
             file.write(content)
             file.flush()
@@ -280,7 +280,7 @@ def _write(path: Path, content: bytes) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    folder = os.open(path.parent, os.O_RDONLY)  # the rename itself is durable only once its folder is
+    folder = os.open(path.parent, os.O_RDONLY)  # only this makes the rename durable
     try:
         os.fsync(folder)
     finally:

@@ -1,4 +1,4 @@
-"""A study: the grid of runs that a plan spans, in which order they go, and whether two plans are the same study."""
+"""A study: the runs of a plan, their order, and whether two plans are the same study."""
 
 import itertools
 import shlex
@@ -17,19 +17,19 @@ from runners.core.spec import MAX_SEEDS, Contender, Frozen, Job, LrRule, RunSpec
 
 
 class Plan(Settings):
-    """What is compared, and the margins and target of the verdicts, declared before any run."""
+    """The contenders, tracks and seeds to compare, and the verdicts' margins and target, declared before any run."""
 
     contenders: tuple[Contender, ...] = Field(min_length=1)
     tracks: tuple[Track, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MAX_SEEDS)
-    vary: Vary = "all"  # what follows a run's seed; what does not is drawn from the plan's first
-    scaling: Scaling = "strong"  # the batch size is of all replicas together; in weak it is that of each
-    lr_rule: LrRule = "none"  # how the learning rate follows the batch, which only in weak the replicas change
+    vary: Vary = "all"  # what a run's seed decides; the plan's first seed decides the rest
+    scaling: Scaling = "strong"  # batch_size is for all replicas together; in weak for each
+    lr_rule: LrRule = "none"  # how the learning rate follows the batch size in weak scaling
     accuracy_margin: float = Field(default=0.005, gt=0, lt=1)  # half a percentage point
     time_margin: float = Field(default=1.05, gt=1, allow_inf_nan=False)  # a ratio: 5 %
-    # A ratio too: a loss has no unit of its own that a margin could be in.
+    # A ratio too, since a loss has no unit for a margin.
     loss_margin: float = Field(default=1.05, gt=1, allow_inf_nan=False)
-    target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it is told
+    target_accuracy: float | None = Field(default=None, gt=0, le=1)  # on the test images; None: no time to it
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
@@ -40,7 +40,7 @@ class Plan(Settings):
         return self
 
     @model_validator(mode="after")
-    def _varies_what_it_draws(self) -> Self:
+    def _only_matched_varies_draws(self) -> Self:
         if self.vary != "all" and set(self.tracks) != {"matched"}:
             raise BadInput(
                 f"--vary {self.vary} goes with --track matched alone, not {','.join(self.tracks)}: "
@@ -56,7 +56,7 @@ class Plan(Settings):
             if "native" in self.tracks and divides and batch_size % contender.replicas:
                 raise BadInput(
                     f"{contender} in native needs a batch size that its {contender.replicas} replicas divide, not "
-                    f"{batch_size}: there each feeds itself, with batches of one size"
+                    f"{batch_size}: there each draws its own batches, all of one size"
                 )
         return self
 
@@ -64,8 +64,8 @@ class Plan(Settings):
     def _rule_has_a_use(self) -> Self:
         if self.lr_rule != "none" and self.scaling == "strong":
             raise BadInput(
-                f"--lr-rule {self.lr_rule} goes with --scaling weak: in strong scaling every contender has batches of "
-                "one size, and so one learning rate"
+                f"--lr-rule {self.lr_rule} goes with --scaling weak: in strong scaling every contender has the same "
+                "batch size, and so the same learning rate"
             )
         return self
 
@@ -81,7 +81,7 @@ class Plan(Settings):
 
 
 class Study(Frozen):
-    """`study.json`: the plan with all that must stay the same for its runs to be compared."""
+    """`study.json`: the plan, and all facts that must stay the same while its runs are done."""
 
     plan: Plan
     command: str
@@ -90,16 +90,16 @@ class Study(Frozen):
     code_sha256: Sha256
     data_sha256: Sha256
     versions: dict[str, str]
-    driver: Machine | None = None  # where the command was given; where each run was is in its record
+    driver: Machine | None = None  # where the command was given; each record has its run's machine
 
 
 def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
-    """Every run of the plan: seed after seed, and within a seed in an order drawn from it.
+    """Return every run of the plan: seed after seed, and within a seed in an order drawn from it.
 
-    So no framework always goes first, and a study cut short is still balanced over the seeds it has done.
+    So no framework always goes first, and a study that is cut short is balanced over its finished seeds.
     """
     specs: list[RunSpec] = []
-    earlier = Counter[tuple[Seed, Seed]]()  # runs of each contender and track that drew the same
+    earlier = Counter[tuple[Seed, Seed]]()  # runs of each contender and track with the same draws
     for seed in plan.seeds:
         draws = _draws(plan, seed)
         drawn = {"init_seed": draws[0], "order_seed": draws[1], "repeat": earlier[draws]}
@@ -112,7 +112,7 @@ def run_specs(plan: Plan) -> tuple[RunSpec, ...]:
 
 
 def settings_of(plan: Plan, contender: Contender) -> dict[str, Any]:
-    """The settings of a contender's runs: the plan's, with the batch size and learning rate of its replicas."""
+    """Return the plan's settings with the batch size and learning rate for a contender's replicas."""
     shared = {name: getattr(plan, name) for name in Settings.model_fields}
     batch_size = global_batch_size(plan, contender)
     rate = plan.optimizer.learning_rate * (batch_size / plan.batch_size) ** _RATE_EXPONENTS[plan.lr_rule]
@@ -124,37 +124,36 @@ def settings_of(plan: Plan, contender: Contender) -> dict[str, Any]:
 
 
 def global_batch_size(plan: Plan, contender: Contender) -> int:
-    """Images a step over all replicas: in strong scaling the same for all contenders, in weak for each replica."""
+    """Return images a step over all replicas. In weak scaling each replica has the plan's batch size."""
     return plan.batch_size * (contender.replicas if plan.scaling == "weak" else 1)
 
 
-# A batch so many times as large multiplies the learning rate by this power of the number. Linear: Goyal et al. 2017
-# (Accurate, Large Minibatch SGD), for gradient descent. Square root: Krizhevsky 2014 (One Weird Trick), and for Adam
-# Malladi et al. 2022 (On the SDEs and Scaling Rules for Adaptive Gradient Algorithms), who change beta and epsilon too;
-# here they stay.
+# A batch k times as large multiplies the learning rate by k to this power. Linear: Goyal et al. 2017 (Accurate, Large
+# Minibatch SGD), for gradient descent. Square root: Krizhevsky 2014 (One Weird Trick), and for Adam Malladi et al. 2022
+# (On the SDEs and Scaling Rules for Adaptive Gradient Algorithms), who also change beta and epsilon; here they stay.
 _RATE_EXPONENTS: dict[LrRule, float] = {"none": 0, "linear": 1, "sqrt": 0.5}
 
 
 def _draws(plan: Plan, seed: Seed) -> tuple[Seed, Seed]:
-    """The seeds of initial weights and of batch order in the run that `seed` numbers."""
+    """Return the seeds of initial weights and of batch order for the run numbered `seed`."""
     first = plan.seeds[0]
     return seed if plan.vary in ("all", "init") else first, seed if plan.vary in ("all", "order") else first
 
 
 def jobs(specs: Sequence[RunSpec]) -> list[Job]:
-    """Which runs a process does together: today each run is a job of its own."""
+    """Group runs into jobs, which one process does together: today each run is its own job."""
     return [(spec,) for spec in specs]
 
 
 def to_do(plan: Plan, recorded: Collection[str]) -> tuple[RunSpec, ...]:
-    """The plan's runs that have no record yet."""
+    """Return the plan's runs that have no record yet."""
     return tuple(spec for spec in run_specs(plan) if spec.run_id not in recorded)
 
 
 def continued(old: Study, new: Study) -> Study:
-    """`old`, topped up with the seeds of `new`, its command with them; raises BadInput if they are not one study.
+    """Return `old` with the added seeds of `new`, also in its command.
 
-    The message tells every difference.
+    Raises BadInput that names every difference if they are not the same study.
     """
     different = [f"{name} was {before}, now {now}" for name, before, now in differences(old, new)]
     if different:
@@ -168,7 +167,7 @@ def continued(old: Study, new: Study) -> Study:
 
 
 def _with_seeds(command: str, seeds: Sequence[Seed]) -> str:
-    """The command for a study of these seeds, by which all of it can be done again elsewhere."""
+    """Return the command for a study of these seeds, which repeats the whole study elsewhere."""
     words = shlex.split(command)
     others = [
         word
@@ -179,21 +178,21 @@ def _with_seeds(command: str, seeds: Sequence[Seed]) -> str:
 
 
 def as_ranges(seeds: Sequence[Seed]) -> str:
-    """Seeds in their order, as `--seeds` takes them: 0-4,9."""
+    """Return seeds in their order, in the form of `--seeds`: 0-4,9."""
     starts = [place for place, seed in enumerate(seeds) if place == 0 or seed != seeds[place - 1] + 1]
     runs = [seeds[start:end] for start, end in itertools.pairwise([*starts, len(seeds)])]
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 or len(seeds) == 1 else str(run[0]) for run in runs)
 
 
 def differences(one: Study, other: Study) -> list[tuple[str, Any, Any]]:
-    """Name and both values of all, but the seeds, that keeps the runs of two studies from being mixed."""
+    """Return name and both values of each difference, except in seeds, between two studies."""
     in_one, in_other = _comparable(one), _comparable(other)
     values = [(name, in_one.get(name), in_other.get(name)) for name in sorted(in_one.keys() | in_other.keys())]
     return [(name, here, there) for name, here, there in values if here != there]
 
 
 def _comparable(study: Study) -> dict[str, Any]:
-    """All that must not change, flat. Seeds may be added; the command and when it was given do not matter."""
+    """Return all facts that must not change, flat. Seeds may be added; command and time do not matter."""
     plan = study.plan.model_dump(mode="json", exclude={"seeds", "optimizer"})
     plan["contenders"], plan["tracks"] = " ".join(plan["contenders"]), ",".join(plan["tracks"])
     return {
@@ -205,5 +204,5 @@ def _comparable(study: Study) -> dict[str, Any]:
     }
 
 
-# The article's study, where the user names nothing else.
+# The article's study: the defaults of the command line.
 DEFAULTS = Plan(contenders=tuple(map(Contender.model_validate, ARTICLE)), tracks=("matched",), seeds=tuple(range(5)))

@@ -1,1 +1,1 @@
-"""Keras: how it trains a run, and what the parity audit looks at."""
+"""Keras: how it trains a run, and what the parity audit inspects."""

@@ -1,43 +1,41 @@
-"""What the parity audit and the table of defaults look at in Keras, and predictions from its saved weights."""
+"""Facts on Keras for the parity audit and the table of defaults, and predictions from its saved weights."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter  # what fit makes of arrays
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter  # with which fit reads arrays
 
 from lenet.data import FashionMnist, scale
 from lenet.keras_model import build_model
 from runners.core import weights_file
-from runners.core.draws import batch_orders
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
+from runners.core.runner import ADAM_PROBES, Choices, Inspection, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
 from runners.keras import runner, settings
 from runners.keras.orders import noted_orders
-from runners.keras.weights import block_outputs, check_hdf5, get_weights
+from runners.keras.weights import block_outputs, check_file, get_weights
 
 process_settings = settings.process_settings
 
 
-def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
-    """A matched run before its first step, for the parity audit."""
+def inspect_run(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Inspection:
+    """Return a matched run's batches and its network's outputs before its first step, for the parity audit."""
     strategy = settings.configure(spec)
     with strategy.scope():
         model = runner.build(spec)
-    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-    feed = runner.matched_data(spec, data, orders)
+    feed = runner.matched_feed(spec, data).arguments
     if spec.contender.strategy != "single":
         fed = distribute.fed(strategy, feed["x"], spec.epochs * feed["steps_per_epoch"])
     else:
         fed = list(feed["x"].as_numpy_iterator())
-    return Look(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
+    return Inspection(block_outputs(model, scale(images, spec.dtype)), tuple(fed))
 
 
 def choices(spec: RunSpec, data: FashionMnist) -> Choices:
-    """What `build` and the feed choose, read from the live objects, for the table of defaults."""
+    """Return what `build` and the feed choose, read from the live objects, for the table of defaults."""
     model = runner.build(spec)
     optimizer: Any = model.optimizer
     feeding: dict[str, Flag] = {}
@@ -77,11 +75,10 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
 
 
 def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
-
+    """Return class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
     model = build_model()
     with weights_file.refused_in_a_sentence(checkpoint, "Keras"):
-        check_hdf5(checkpoint)
+        check_file(checkpoint)
         model.load_weights(checkpoint)
         weights_file.check_finite(get_weights(model))
     return keras.ops.convert_to_numpy(keras.ops.softmax(model(images)))

@@ -12,9 +12,9 @@ from runners.core.draws import orders_sha256
 
 @contextmanager
 def noted_orders() -> Iterator[list[str]]:
-    """Within the context, note the SHA-256 of each order that Keras shuffles arrays into, one an epoch.
+    """Within the context, note the SHA-256 of each order into which Keras shuffles arrays, one an epoch.
 
-    Keras draws them in `ArrayDataAdapter` with `tf.random.shuffle`. They stay what they are, and none is kept.
+    Keras draws them in `ArrayDataAdapter` with `tf.random.shuffle`. They are not changed, and none is kept.
     """
     orders: list[str] = []
     shuffle = tf.random.shuffle

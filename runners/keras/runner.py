@@ -1,6 +1,7 @@
 """The Keras side: `model.fit`, as its documentation teaches it. Read it beside torch/runner.py."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -21,7 +22,7 @@ from runners.core.runner import Outcome
 from runners.core.spec import RunSpec
 from runners.keras import replicas as distribute
 from runners.keras.orders import noted_orders
-from runners.keras.settings import configure, what_is_in_force
+from runners.keras.settings import configure, versions_and_flags
 from runners.keras.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["keras"].checkpoint
@@ -36,9 +37,9 @@ def train(
     folder: Path,
     on_step: Callable[[Weights], None] | None = None,
 ) -> Outcome:
-    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step.
+    """Train LeNet-5 as `spec` says and leave the best weights in `folder`. `on_step` gets the weights after each step.
 
-    Of several processes each goes through this with its share of every batch; the outcome is that of all of them.
+    Each of several processes runs this with its share of every batch; the outcome is that of all of them.
     """
     strategy = configure(spec)
     stopwatch.synchronize = partial(distribute.synchronize, strategy)
@@ -47,41 +48,35 @@ def train(
     init_sha256 = weights_sha256(get_weights(model))
     stopwatch.lap("build")
 
-    if spec.track == "matched":
-        orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-        feed = matched_data(spec, data, orders)
-    else:
-        orders = None
-        feed = native_data(spec, data)
+    feed = matched_feed(spec, data) if spec.track == "matched" else native_feed(spec, data)
     reporter = EpochReporter(stopwatch, on_epoch)
     chosen = callbacks(spec, folder, stopwatch, writes=distribute.is_first(strategy))
     watchers = [] if on_step is None else [StepReporter(on_step)]
     called = [reporter, *chosen, *watchers]
 
-    epoch_orders = [] if orders is None else list(map(orders_sha256, orders))
     if spec.contender.strategy != "single":
-        predictions = distribute.fit(strategy, model, spec, data, feed, called, stopwatch.first_step)
+        predictions = distribute.fit(strategy, model, spec, data, feed.arguments, called, stopwatch.first_step)
     else:
         time_first_step(model, stopwatch)
-        with noted_orders() as noted:
-            model.fit(**feed, epochs=spec.epochs, callbacks=called, verbose=0)
-        epoch_orders += noted
+        with noted_orders() as orders:
+            model.fit(**feed.arguments, epochs=spec.epochs, callbacks=called, verbose=0)
+        feed.epoch_orders_sha256.extend(orders)
         predictions = predicted_classes(model, spec, data.test_images)
 
     return Outcome(
         epochs=tuple(reporter.rows),
         predictions=predictions,
         init_sha256=init_sha256,
-        order_sha256=None if orders is None else orders_sha256(orders),
-        epoch_orders_sha256=tuple(epoch_orders[: len(reporter.rows)]),
+        order_sha256=feed.order_sha256,
+        epoch_orders_sha256=tuple(feed.epoch_orders_sha256[: len(reporter.rows)]),
         steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         nodes=distribute.nodes(strategy),
-        **what_is_in_force(spec, model),
+        **versions_and_flags(spec, model),
     )
 
 
 def build(spec: RunSpec) -> keras.Model:
-    """The compiled model: drawn weights and the stated Adam in matched, Keras's own in native."""
+    """Return the compiled model: drawn weights and the specified optimiser in matched, Keras's own in native."""
     model = build_model()
     if spec.track == "matched":
         set_weights(model, initial_weights(spec.init_seed))
@@ -89,14 +84,34 @@ def build(spec: RunSpec) -> keras.Model:
     else:
         optimizer = keras.optimizers.Adam(learning_rate=spec.optimizer.learning_rate)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Keras's own choice compiles wherever there is a GPU, and no other framework's matched side is compiled.
+    # Keras compiles by default on a GPU; no other framework compiles in matched.
     jit_compile = False if spec.track == "matched" else "auto"
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=jit_compile)
     return model
 
 
+@dataclass(frozen=True)
+class Feed:
+    """The data that a run trains on, and their order."""
+
+    arguments: dict[str, Any]  # of `fit`
+    order_sha256: str | None  # of all epochs together; None if Keras shuffles
+    epoch_orders_sha256: list[str]  # of each epoch; a native run adds each as it is drawn
+
+
+def matched_feed(spec: RunSpec, data: FashionMnist) -> Feed:
+    """Return the batches in the order drawn from the seed."""
+    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
+    return Feed(matched_data(spec, data, orders), orders_sha256(orders), list(map(orders_sha256, orders)))
+
+
+def native_feed(spec: RunSpec, data: FashionMnist) -> Feed:
+    """Return the batches in the order in which Keras shuffles them."""
+    return Feed(native_data(spec, data), None, [])
+
+
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> dict[str, Any]:
-    """Arguments of `fit` that feed it the drawn order of each epoch, and the test images as they come."""
+    """Return arguments of `fit`: batches in each epoch's drawn order, int64 (epochs, images), and test batches."""
     return {
         "x": batches(spec, data.train_images, data.train_labels, orders),
         "steps_per_epoch": ceil(orders.shape[1] / spec.batch_size),
@@ -107,25 +122,8 @@ def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> dict[
     }
 
 
-def batches(spec: RunSpec, images: np.ndarray, labels: np.ndarray, orders: np.ndarray) -> tf.data.Dataset:
-    """Batches in each of the orders, int64 (epochs, images), one after the other, the short last ones included."""
-    steps = ceil(orders.shape[1] / spec.batch_size)
-    with tf.device("CPU"):
-        all_images, all_labels, order = tf.constant(scale(images, spec.dtype)), tf.constant(labels), tf.constant(orders)
-
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        first = step % steps * spec.batch_size
-        picked = order[step // steps, first : first + spec.batch_size]
-        return tf.gather(all_images, picked), tf.gather(all_labels, picked)
-
-    options = tf.data.Options()
-    # With one thread, letting go of an autotuned dataset can take ten seconds and more.
-    options.autotune.enabled = False
-    return tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(2).with_options(options)
-
-
 def native_data(spec: RunSpec, data: FashionMnist) -> dict[str, Any]:
-    """Arguments of `fit` as the documentation has them: arrays, shuffled by Keras."""
+    """Return arguments of `fit` as in the documentation: arrays, which Keras shuffles."""
     train_images, test_images = (
         images[..., np.newaxis].astype("float32") / 255.0 for images in (data.train_images, data.test_images)
     )
@@ -138,15 +136,32 @@ def native_data(spec: RunSpec, data: FashionMnist) -> dict[str, Any]:
     }
 
 
+def batches(spec: RunSpec, images: np.ndarray, labels: np.ndarray, orders: np.ndarray) -> tf.data.Dataset:
+    """Return the batches of each order, int64 (epochs, images), one after the other, with the short last ones."""
+    steps = ceil(orders.shape[1] / spec.batch_size)
+    with tf.device("CPU"):
+        all_images, all_labels, order = tf.constant(scale(images, spec.dtype)), tf.constant(labels), tf.constant(orders)
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        first = step % steps * spec.batch_size
+        picked = order[step // steps, first : first + spec.batch_size]
+        return tf.gather(all_images, picked), tf.gather(all_labels, picked)
+
+    options = tf.data.Options()
+    # With one thread, deleting an autotuned dataset can take ten seconds and more.
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(len(orders) * steps).map(batch).prefetch(2).with_options(options)
+
+
 def predicted_classes(model: keras.Model, spec: RunSpec, images: np.ndarray) -> np.ndarray:
-    """The class with the largest logit of each image (n, 28, 28): uint8 (n,)."""
+    """Return the class with the largest logit for each image (n, 28, 28): uint8 (n,)."""
     size = spec.batch_size
     parts = (scale(images[first : first + size], spec.dtype) for first in range(0, len(images), size))
     return np.concatenate([model.predict_on_batch(part).argmax(axis=1) for part in parts]).astype(np.uint8)
 
 
 def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch, writes: bool = True) -> list[keras.callbacks.Callback]:
-    """Those asked for; all watch the test loss. Only a process that `writes` keeps the best weights."""
+    """Return the requested callbacks; all watch the test loss. Only a process that `writes` saves weights."""
     chosen: list[keras.callbacks.Callback] = []
     if spec.checkpoint and writes:
         path = str(folder / CHECKPOINT)
@@ -159,7 +174,7 @@ def callbacks(spec: RunSpec, folder: Path, stopwatch: Stopwatch, writes: bool = 
 
 
 class TimedCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Keras's checkpoint, on its own clock."""
+    """Keras's checkpoint, timed in a stage of its own."""
 
     def __init__(self, stopwatch: Stopwatch, path: str, **options: Any) -> None:
         super().__init__(path, **options)
@@ -172,7 +187,7 @@ class TimedCheckpoint(keras.callbacks.ModelCheckpoint):
 
 
 class EpochReporter(keras.callbacks.Callback):
-    """Splits each epoch's time into training and evaluation, and hands its row on. Stops when a loss diverges."""
+    """Times training and evaluation, and reports each epoch's row. Stops when a loss diverges."""
 
     def __init__(self, stopwatch: Stopwatch, on_epoch: Callable[[EpochRow], None]) -> None:
         super().__init__()
@@ -209,7 +224,7 @@ class EpochReporter(keras.callbacks.Callback):
 
 
 class StepReporter(keras.callbacks.Callback):
-    """Hands on the weights after each step. Only used where somebody asks, for it slows the steps."""
+    """Passes the weights after each step to `on_step`. Used only on request, since it slows the steps."""
 
     def __init__(self, on_step: Callable[[Weights], None]) -> None:
         super().__init__()
@@ -220,9 +235,9 @@ class StepReporter(keras.callbacks.Callback):
 
 
 def time_first_step(model: keras.Model, stopwatch: Stopwatch) -> None:
-    """Put the first training step, tracing included, on the `compile` clock.
+    """Time the first training step, with tracing, in the `compile` stage.
 
-    A per-batch callback would do it too, but makes Keras bring every batch's logs to the host.
+    A per-batch callback could do this too, but it makes Keras copy every batch's logs to the host.
     """
     model.make_train_function()
     step = model.train_function

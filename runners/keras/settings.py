@@ -1,11 +1,11 @@
-"""What holds for a whole Keras process: set before a run, and read back from TensorFlow for the record."""
+"""The settings of a whole Keras process: set before a run, and read back from TensorFlow for the record."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.config import is_op_determinism_enabled  # has no public reader
-from tensorflow.python.util._pywrap_util_port import IsMklEnabled  # nor has this: whether oneDNN is in use
+from tensorflow.python.framework.config import is_op_determinism_enabled  # no public function returns it
+from tensorflow.python.util._pywrap_util_port import IsMklEnabled  # nor this: whether oneDNN is used
 
 from runners.core.errors import BadInput
 from runners.core.record import Flag
@@ -14,7 +14,7 @@ from runners.keras import replicas as distribute
 
 
 def configure(spec: RunSpec) -> tf.distribute.Strategy:
-    """Devices, threads, precision and determinism, before TensorFlow's runtime starts; returns who trains together."""
+    """Set devices, threads, precision and determinism before TensorFlow's runtime starts; return the strategy."""
     gpus = tf.config.list_physical_devices("GPU")
     replicas = distribute.replicas_here(spec.contender)
     if spec.device == "cpu":
@@ -35,13 +35,13 @@ def configure(spec: RunSpec) -> tf.distribute.Strategy:
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_floatx(spec.dtype)
-    keras.config.set_dtype_policy(spec.dtype)  # which Keras takes from floatx only once
+    keras.config.set_dtype_policy(spec.dtype)  # Keras takes it from floatx only once
     keras.utils.set_random_seed(spec.seed)
     return distribute.strategy(spec)
 
 
-def what_is_in_force(spec: RunSpec, model: keras.Model) -> dict[str, Any]:
-    """Versions and flags, read back from TensorFlow rather than repeated from the spec."""
+def versions_and_flags(spec: RunSpec, model: keras.Model) -> dict[str, Any]:
+    """Return versions, flags and GPU model, read back from TensorFlow and not copied from the spec."""
     build_info = tf.sysconfig.get_build_info()
     gpus = tf.config.get_visible_devices("GPU")
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
@@ -62,12 +62,12 @@ def what_is_in_force(spec: RunSpec, model: keras.Model) -> dict[str, Any]:
 
 
 def is_compiled(spec: RunSpec, model: keras.Model) -> bool:
-    """Whether XLA compiles the training step; the loop of several replicas never asks for it."""
+    """Return whether XLA compiles the training step; the loop of several replicas never does."""
     return spec.contender.strategy == "single" and bool(model.jit_compile)
 
 
 def process_settings() -> dict[str, Flag]:
-    """What holds for the whole process, read without starting TensorFlow's runtime; 0 threads are its own choice."""
+    """Return threads, precision and determinism without starting TensorFlow's runtime; 0 threads is its default."""
     return {
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),

@@ -1,1 +1,1 @@
-"""Whether contenders compute the same."""
+"""Do contenders compute the same?"""

@@ -1,6 +1,6 @@
-"""Are the two sides really the same? What contenders' own processes showed, compared check by check.
+"""Check by check, compare what the contenders showed in processes of their own.
 
-The checks go in the order in which a fault is easiest to place, so the first that fails says where to look.
+The order of the checks makes a fault easy to locate: the first failed check says where to look.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,60 +36,60 @@ class AuditRow(Frozen):
     precision: Precision
     a: str
     b: str
-    measured: Distance  # largest relative difference, norm by norm; of exact checks the number of things that are wrong
+    measured: Distance  # largest relative difference of norms; in exact checks the number of faults
     allowed: Finite
-    finding: str = ""  # what differs first and where to look; nothing if the check holds
+    finding: str = ""  # the first difference and where to look; empty if the check holds
 
     @property
     def holds(self) -> bool:
-        """NaN holds nothing."""
+        """Return whether the difference is allowed; NaN is not."""
         return self.measured <= self.allowed
 
 
 class Audit(Frozen):
-    """`audit.json`: whether contenders compute the same, on which machines, and under which conditions."""
+    """`audit.json`: whether contenders compute the same, on which machines and under which conditions."""
 
     level: Level
     rows: tuple[AuditRow, ...]
-    machines: tuple[str, ...]  # processors or GPUs it was done on
-    conditions: dict[str, Any]  # whatever must be the same for it to hold
-    defaults: tuple[Defaults, ...] = ()  # what each contender chooses where nobody does
+    machines: tuple[str, ...]  # their processors or GPUs
+    conditions: dict[str, Any]  # the audit is valid only under these
+    defaults: tuple[Defaults, ...] = ()  # each contender's default choices
     seconds: Seconds
     done_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @model_validator(mode="after")
-    def _goes_far_enough(self) -> Self:
-        """Only a failed check ends an audit before those in float64."""
+    def _is_complete(self) -> Self:
+        """Raise BadInput if no check failed and none in float64 was done."""
         if not self.failed and not any(row.precision == "float64" for row in self.rows):
             raise BadInput("an audit whose checks all hold has some in float64")
         return self
 
     @property
     def failed(self) -> tuple[AuditRow, ...]:
-        """The checks that do not hold; the first is the one to look at first."""
+        """Return the failed checks; start with the first."""
         return tuple(row for row in self.rows if not row.holds)
 
     def is_of(self, study: Study) -> bool:
-        """Whether it was done under the conditions of this study's runs."""
+        """Return whether the audit is valid for this study's runs."""
         plan = study.plan
         return self.conditions == conditions(plan.contenders, plan, study.code_sha256, study.versions)
 
     @property
     def unmatched(self) -> frozenset[str]:
-        """Contenders not shown to compute what the first does, be it that the one they are held against is not.
+        """Return contenders that are not shown to compute the same as the first one.
 
-        The rows of a pair stand behind those that hold its first contender against another.
+        This includes contenders that were compared with an unmatched one: its own rows come before theirs.
         """
-        found: set[str] = set()
+        names: set[str] = set()
         for row in self.rows:
-            if not row.holds or row.a in found:
-                found.add(row.b)
-        return frozenset(found)
+            if not row.holds or row.a in names:
+                names.add(row.b)
+        return frozenset(names)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A comparison of what two witnesses showed under `key`, and where to look if it fails."""
+    """A comparison of two witnesses' arrays under `key`, and where to look if it fails."""
 
     name: str
     precision: Precision
@@ -126,7 +126,7 @@ CHECKS = (
 def conditions(
     contenders: Sequence[Contender], settings: Settings, code_sha256: str, versions: dict[str, str]
 ) -> dict[str, Any]:
-    """What an audit is valid for: the same code, versions and settings that decide what a step computes."""
+    """Return the conditions of an audit: code, versions and the settings that decide what a step computes."""
     kept = settings.model_dump(mode="json", include={"batch_size", "optimizer", "device", "threads", "deterministic"})
     return {
         **kept,
@@ -137,13 +137,13 @@ def conditions(
 
 
 def pairs(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
-    """Who is held against whom: a strategy against its framework's single replica, all else against the first."""
+    """Return the pairs to compare: a strategy with its framework's single replica, all others with the first."""
     names = [str(contender) for contender in contenders]
     return [(names[0] if c.framework not in names[:i] else c.framework, str(c)) for i, c in enumerate(contenders) if i]
 
 
 def compare(tasks: Sequence[Task], witnesses: Sequence[Witness], data: FashionMnist) -> tuple[AuditRow, ...]:
-    """Every check of every pair, in order; behind a dead process or another network there is nothing to check."""
+    """Return every check of every pair, in order. A dead process or another network ends a pair's checks."""
     by_name = {witness.contender: (task, witness) for task, witness in zip(tasks, witnesses, strict=True)}
     rows: list[AuditRow] = []
     for a, b in pairs([task.contender for task in tasks]):
@@ -157,12 +157,12 @@ def compare(tasks: Sequence[Task], witnesses: Sequence[Witness], data: FashionMn
 def _exact_rows(sides: list[tuple[Task, Witness]], data: FashionMnist) -> Iterator[AuditRow]:
     names = [witness.contender for _, witness in sides]
     for check, find, look_at in EXACT:
-        found = [f"{w.contender}: {what}" for task, w in sides for what in find(task, w, data)]
-        finding = f"{found[0]}; look at {look_at}" if found else ""
+        faults = [f"{w.contender}: {fault}" for task, w in sides for fault in find(task, w, data)]
+        finding = f"{faults[0]}; look at {look_at}" if faults else ""
         yield AuditRow(
-            check=check, precision="exact", a=names[0], b=names[1], measured=len(found), allowed=0, finding=finding
+            check=check, precision="exact", a=names[0], b=names[1], measured=len(faults), allowed=0, finding=finding
         )
-        if found and not all(witness.shown for _, witness in sides):
+        if faults and not all(witness.shown for _, witness in sides):
             return
 
 
@@ -175,7 +175,7 @@ def _wrong_architecture(_task: Task, witness: Witness, _data: FashionMnist) -> l
 
 
 def _wrong_data(task: Task, witness: Witness, data: FashionMnist) -> list[str]:
-    """Fed images that are none of the data set's, as scaled, and fed labels that are not their images'."""
+    """Return faults of the batches: images that the scaled data set lacks, and labels that are not their images'."""
     index, labels = _index(task, data), data.train_labels
     wrong = []
     for images, given in witness.fed:
@@ -222,7 +222,7 @@ def _batch(indices: list[int | None] | None) -> str:
 
 
 def _index(task: Task, data: FashionMnist) -> dict[bytes, int]:
-    """Which training image has which bytes once scaled."""
+    """Return each training image's place by its bytes after scaling."""
     scaled = scale(data.train_images[: task.fed_images])
     return {image.tobytes(): place for place, image in enumerate(scaled)}
 
@@ -263,7 +263,7 @@ def _compared_rows(a: Witness, b: Witness) -> Iterator[AuditRow]:
 
 
 def _distances(a: Arrays, b: Arrays) -> dict[str, float]:
-    """Of each array: the Euclidean norm of a - b relative to that of b; infinite if it cannot be told."""
+    """Return for each array the Euclidean norm of a - b, relative to that of b; infinite if undefined."""
     return {name: _distance(a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])}
 
 
@@ -282,5 +282,5 @@ def write(folder: Path, audit: Audit) -> None:
 
 
 def read(folder: Path) -> Audit | None:
-    """The folder's audit, or None if it has none; raises BadInput if it is damaged."""
+    """Return the folder's audit, or None without one. Raises BadInput if it is damaged."""
     return read_kept(folder / FILE, Audit, "delete it, and it will be done again")

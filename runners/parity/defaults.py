@@ -1,4 +1,4 @@
-"""What a framework chooses where nobody does, beside what matched uses; read from the live objects of one process."""
+"""A framework's default choices beside matched's, read from the live objects of one process."""
 
 from math import sqrt
 
@@ -17,7 +17,7 @@ EPSILON_PLACES = {
 
 
 class Defaults(Frozen):
-    """One contender's choices, as words and numbers for reading: natively, and in matched."""
+    """One contender's choices in native and in matched, as text."""
 
     contender: str
     native: Facts
@@ -25,7 +25,7 @@ class Defaults(Frozen):
 
 
 def defaults(inspector: Inspector, spec: RunSpec, data: FashionMnist, before: dict[str, Flag]) -> Defaults:
-    """Both tracks' choices after `spec`'s process has been configured; `before` are its settings before that."""
+    """Return both tracks' choices in a process configured for `spec`; `before` are its earlier settings."""
     native = spec.model_copy(update={"track": "native"})
     return Defaults(
         contender=str(spec.contender),
@@ -55,16 +55,16 @@ def _text(value: Flag) -> str:
 
 
 def _epsilon_place(chosen: Choices) -> str:
-    """Which form's first step, relative to the learning rate, is the one seen."""
+    """Return the place of epsilon with which the first step is explained."""
     settings = {name: chosen.settings[name] for name in ("learning rate", "beta 2", "epsilon")}
     rate, beta_2, epsilon = (float(value or 0) for value in settings.values())
-    seen = abs(chosen.adam_moves[0]) / rate
-    forms = {place: step(ADAM_PROBES[0], epsilon, sqrt(1 - beta_2)) for place, step in EPSILON_PLACES.items()}
-    return next((place for place, due in forms.items() if abs(seen / due - 1) < 1e-3), "neither root of v")
+    step = abs(chosen.adam_moves[0]) / rate
+    expected = {place: form(ADAM_PROBES[0], epsilon, sqrt(1 - beta_2)) for place, form in EPSILON_PLACES.items()}
+    return next((place for place, due in expected.items() if abs(step / due - 1) < 1e-3), "neither root of v")
 
 
 def _corrections(chosen: Choices) -> str:
-    """A large gradient's first step is the learning rate itself, but for what the corrections are rounded to."""
+    """Return how bias corrections are rounded: without rounding, a large gradient's first step is the learning rate."""
     rate = float(chosen.settings["learning rate"] or 0)
     off = abs(abs(chosen.adam_moves[1]) / rate - 1)
     return "in double precision" if off < 1e-6 else f"rounded: the first step is {off:.1e} off"

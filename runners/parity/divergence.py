@@ -1,7 +1,7 @@
-"""How fast two trainings from the same start part: framework from framework, and each from itself with other threads.
+"""How fast two trainings from the same start diverge: two frameworks, and one framework with other threads.
 
-With another number of threads the same sums are merely added in another order. If that parts a framework from itself as
-fast as another framework does, the parting is rounding's, not the frameworks'.
+Another number of threads only changes the order of sums. If a framework then diverges from itself as fast as from
+another framework, rounding is the cause, not the framework.
 """
 
 from collections.abc import Sequence
@@ -29,48 +29,48 @@ from runners.parity.checks import pairs
 
 FILE = "divergence.json"
 DTYPES: tuple[Literal["float32", "float64"], ...] = ("float32", "float64")
-POINTS = 120  # so many steps of an epoch are looked at, or fewer, evenly on a logarithmic axis
-PARTED = 1e-3  # weights so far apart, relative to their norm, no longer differ by rounding alone
+POINTS = 120  # most steps of an epoch that are compared, evenly on a logarithmic axis
+PARTED = 1e-3  # relative to the norm; weights further apart differ by more than rounding
 
 
 class Walk(Frozen):
-    """A contender's epoch whose weights are to be followed."""
+    """One epoch of a contender, with its settings, whose weights are followed."""
 
     contender: Contender
     settings: Settings
 
     def spec(self, dtype: str) -> RunSpec:
-        """The matched run."""
+        """Return the matched run to train."""
         shared = {name: getattr(self.settings, name) for name in Settings.model_fields}
         return RunSpec(**{**shared, "contender": self.contender, "epochs": 1, "checkpoint": False, "dtype": dtype})
 
     @property
     def name(self) -> str:
-        """The contender with its number of threads."""
+        """Return the contender with its number of threads."""
         threads = self.settings.threads
         return f"{self.contender}, {threads} thread{'s' if threads > 1 else ''}"
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Those whose weights are kept, 1-based, the last one included."""
+        """Return the steps whose weights are kept, 1-based, with the last one."""
         last = ceil(self.settings.limit_train / self.settings.batch_size)
         return tuple(np.unique(np.geomspace(1, last, POINTS).round().astype(int)).tolist())
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Weights along a walk: by precision, float64 (kept steps, parameters)."""
+    """A walk's weights by precision: float64 (kept steps, parameters)."""
 
     name: str
     weights: dict[str, np.ndarray]
 
 
 class Line(Frozen):
-    """How far two walks are apart after each of the steps kept: norm of the difference, relative to the norm."""
+    """Distance of two walks after each kept step: the norm of the difference, relative to the norm of b."""
 
     a: str
     b: str
-    framework: str | None  # of both, if they are one contender's; None between contenders
+    framework: str | None  # if both are one contender's; None between contenders
     precision: Literal["float32", "float64"]
     distances: tuple[Distance, ...]
 
@@ -81,12 +81,12 @@ class Line(Frozen):
         return self
 
     def parted_at(self, steps: Sequence[int]) -> float:
-        """The first of the steps after which they are more than PARTED apart; infinity if they never are."""
+        """Return the first step after which the distance is above PARTED; infinity if there is none."""
         return next((step for step, apart in zip(steps, self.distances, strict=True) if not apart <= PARTED), inf)
 
 
 class Divergence(Frozen):
-    """`divergence.json`."""
+    """`divergence.json`: distances after `steps`, one line a pair and precision."""
 
     steps: tuple[int, ...] = Field(min_length=1)
     lines: tuple[Line, ...] = Field(min_length=1)
@@ -99,44 +99,44 @@ class Divergence(Frozen):
         return self
 
     def parted(self, precision: str, *, within: bool) -> dict[tuple[str, str], float]:
-        """When each pair parted, of one contender each or of two."""
+        """Return each pair's first step above PARTED: within one contender, or between two."""
         chosen = (x for x in self.lines if (x.precision, x.framework is not None) == (precision, within))
         return {(line.a, line.b): line.parted_at(self.steps) for line in chosen}
 
 
 def walks(contenders: Sequence[Contender], settings: Settings) -> list[Walk]:
-    """Each contender with the study's number of threads and with twice as many."""
+    """Return two walks a contender: with the study's number of threads and with twice as many."""
     doubled = settings.model_copy(update={"threads": 2 * settings.threads})
     return [Walk(contender=c, settings=s) for c in contenders for s in (settings, doubled)]
 
 
 def follow(walk: Walk, data: FashionMnist) -> Trace:
-    """Train a contender for an epoch in each precision here, in this process, which must be fresh."""
+    """Train a contender for an epoch in each precision, in this process, which must be fresh."""
     keep_freed_memory()
     return Trace(walk.name, {dtype: _weights(walk, dtype, data) for dtype in DTYPES})
 
 
 def _weights(walk: Walk, dtype: str, data: FashionMnist) -> np.ndarray:
     spec, wanted = walk.spec(dtype), set(walk.steps)
-    seen, kept = 0, []
+    step, kept = 0, []
 
     def on_step(weights: Weights) -> None:
-        nonlocal seen
-        seen += 1
-        if seen in wanted:
+        nonlocal step
+        step += 1
+        if step in wanted:
             kept.append(np.concatenate([array.ravel() for array in weights.values()]).astype(np.float64))
 
     with scratch() as folder:
         runner = load_runner(walk.contender.framework, "matched", walk.contender.strategy)
-        less = data.first(spec.limit_train, spec.batch_size)  # nobody asks for its evaluation
+        less = data.first(spec.limit_train, spec.batch_size)  # its evaluation is not used
         runner.train(spec, less, Stopwatch(), lambda _: None, folder, on_step)
     return np.stack(kept)
 
 
 def divergence(walked: Sequence[Walk], traces: Sequence[Trace]) -> Divergence:
-    """The distances of each contender to the one that it is held against, and to itself with other threads.
+    """Return distances between the contenders of each pair, and of each contender with other threads.
 
-    The walks are those of `walks`, in its order.
+    `walked` is in the order of `walks`.
     """
     by_name = {trace.name: trace for trace in traces}
     contenders = list(dict.fromkeys(walk.contender for walk in walked))
@@ -156,11 +156,11 @@ def _apart(a: Trace, b: Trace, dtype: str) -> tuple[float, ...]:
     return tuple((np.linalg.norm(of_a - of_b, axis=1) / np.linalg.norm(of_b, axis=1)).tolist())
 
 
-def write(folder: Path, found: Divergence) -> None:
+def write(folder: Path, measured: Divergence) -> None:
     """Write divergence.json."""
-    write_atomically(folder / FILE, found.model_dump_json().encode())
+    write_atomically(folder / FILE, measured.model_dump_json().encode())
 
 
 def read(folder: Path) -> Divergence | None:
-    """The folder's, or None if it has none; raises BadInput if it is damaged."""
+    """Return the folder's divergence, or None without one. Raises BadInput if it is damaged."""
     return read_kept(folder / FILE, Divergence, "delete it, and audit again to have it")

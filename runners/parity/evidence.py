@@ -1,6 +1,6 @@
-"""What one contender shows of matched training in a process of its own, for the parity audit to compare.
+"""Evidence of one contender's matched training, made in a process of its own, for the parity audit.
 
-Everything goes through the functions that a study's runs go through; precision, data size and optimiser are settings.
+It comes from the functions that a study's runs use; precision, data size and optimiser are settings.
 """
 
 from dataclasses import dataclass, field
@@ -24,17 +24,17 @@ Arrays = dict[str, np.ndarray]
 
 SEED = 0
 STEPS = 20
-LOOKED_AT = 32  # images whose way through the network is compared layer by layer
+INSPECTED_IMAGES = 32  # images for which each layer's output is compared
 FEED_EPOCHS = 2
-SHORT_BATCH = 0.75  # of a whole one: the last batch of every stretch, 96 images at a batch size of 128
+SHORT_BATCH = 0.75  # of a whole one: the last batch of each short run, 96 images at a batch size of 128
 QUICK_TEST_BATCHES = 8.125  # with a short last batch too
-# So gentle that even a whole epoch does not multiply rounding by more than the audit allows.
+# So small that even in a whole epoch rounding grows by less than the audit allows.
 MOMENTUM = Sgd(learning_rate=2**-5, momentum=0.9)
 GRADIENT_RATE = 1024.0  # so large that a weight after the step is its gradient, to the last digits of float32
 
 
 class Task(Frozen):
-    """What a witness is asked to show."""
+    """What a witness must show: its contender, settings and the level of the audit."""
 
     contender: Contender
     settings: Settings
@@ -42,16 +42,16 @@ class Task(Frozen):
 
     @property
     def images(self) -> int:
-        """Enough for the stretch of STEPS steps, the last of them short."""
+        """Return the images of STEPS steps, the last of them short."""
         return min(TRAIN_IMAGES, int(self.settings.batch_size * (STEPS - 1 + SHORT_BATCH)))
 
     @property
     def fed_images(self) -> int:
-        """Enough for a whole batch and a short one."""
+        """Return the images of a whole batch and a short one."""
         return min(TRAIN_IMAGES, int(self.settings.batch_size * (1 + SHORT_BATCH)))
 
     def spec(self, **changes: object) -> RunSpec:
-        """A matched run of this contender; `changes` are its settings."""
+        """Return a matched run of this contender with changed settings."""
         shared = {name: getattr(self.settings, name) for name in Settings.model_fields}
         plain = {"epochs": 1, "checkpoint": False, "early_stopping": None, "reduce_lr": None}
         return RunSpec(**{**shared, **plain, "contender": self.contender, "seed": SEED, **changes})
@@ -59,13 +59,13 @@ class Task(Frozen):
 
 @dataclass(frozen=True)
 class Witness:
-    """What a contender showed. Arrays are in neutral layout; `shown` holds them by what they are and precision."""
+    """A contender's evidence. Arrays are in neutral layout; `shown` has them by quantity and precision."""
 
     contender: str
     machine: str | None = None  # processor or GPU
-    death: str | None = None  # why its process showed nothing
-    problem: str | None = None  # why its network is not the layer table's; then there is nothing else
-    fed: tuple[tuple[np.ndarray, np.ndarray], ...] = ()  # images and labels of each batch of two epochs
+    death: str | None = None  # why its process failed, if it did
+    problem: str | None = None  # why its network is not the layer table's; then the rest is empty
+    fed: tuple[tuple[np.ndarray, np.ndarray], ...] = ()  # images, labels of each batch of two epochs
     init_sha256: str | None = None
     order_sha256: str | None = None
     shown: dict[str, Arrays] = field(default_factory=dict)
@@ -73,24 +73,24 @@ class Witness:
 
 
 def testify(task: Task, data: FashionMnist) -> Witness:
-    """Look at a contender's matched run here, in this process, which must be fresh."""
+    """Return the evidence of a contender's matched run, made in this process, which must be fresh."""
     keep_freed_memory()
     framework, strategy = task.contender.framework, task.contender.strategy
     runner, inspector = load_runner(framework, "matched", strategy), load_inspector(framework, "matched", strategy)
     name, machine = str(task.contender), environment.cpu_model()
     before = inspector.process_settings()
     try:
-        looked = inspector.look(
+        inspection = inspector.inspect_run(
             task.spec(epochs=FEED_EPOCHS, limit_train=task.fed_images),
             data.first(task.fed_images),
-            data.test_images[:LOOKED_AT],
+            data.test_images[:INSPECTED_IMAGES],
         )
     except ValueError as error:
         return Witness(name, machine, problem=str(error))
     chosen = defaults(inspector, task.spec(limit_train=task.fed_images), data.first(task.fed_images), before)
     at_rest = _at_rest(runner, task, data, "float64")
     shown = {
-        "forward float32": looked.block_outputs,
+        "forward float32": inspection.block_outputs,
         "forward float64": _block_outputs(inspector, task, data),
         "loss float64": _loss(at_rest),
         "evaluation float64": _evaluation(at_rest),
@@ -101,7 +101,7 @@ def testify(task: Task, data: FashionMnist) -> Witness:
     return Witness(
         name,
         at_rest.gpu_model or machine,
-        fed=looked.fed,
+        fed=inspection.fed,
         init_sha256=at_rest.init_sha256,
         order_sha256=at_rest.order_sha256,
         shown=shown,
@@ -111,11 +111,11 @@ def testify(task: Task, data: FashionMnist) -> Witness:
 
 def _block_outputs(inspector: Inspector, task: Task, data: FashionMnist) -> Arrays:
     spec = task.spec(dtype="float64", limit_train=task.fed_images)
-    return inspector.look(spec, data.first(task.fed_images), data.test_images[:LOOKED_AT]).block_outputs
+    return inspector.inspect_run(spec, data.first(task.fed_images), data.test_images[:INSPECTED_IMAGES]).block_outputs
 
 
 def _at_rest(runner: Runner, task: Task, data: FashionMnist, dtype: str) -> Outcome:
-    """An epoch that moves no weight: losses and accuracies are those of the initial weights, short batches included."""
+    """Train an epoch that moves no weight: losses and accuracies are of the initial weights, also on short batches."""
     spec = task.spec(dtype=dtype, limit_train=task.fed_images, optimizer=Sgd(learning_rate=0))
     tests = len(data.test_labels) if task.level == "full" else int(spec.batch_size * QUICK_TEST_BATCHES)
     outcome, _ = _train(runner, spec, data, tests)
@@ -134,7 +134,7 @@ def _evaluation(outcome: Outcome) -> Arrays:
 
 
 def _in_float32(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arrays]:
-    """One step, as far as float32 tells: later a ReLU falls differently, and the paths part."""
+    """Return what float32 can show, of one step only: later, rounding can flip a ReLU and the runs diverge."""
     one = {"limit_train": min(task.settings.batch_size, TRAIN_IMAGES)}
     steep = task.spec(**one, optimizer=Sgd(learning_rate=GRADIENT_RATE))
     outcome, weights = _train(runner, steep, data)
@@ -150,12 +150,12 @@ def _in_float32(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arr
 
 
 def _steps(runner: Runner, task: Task, data: FashionMnist) -> dict[str, Arrays]:
-    """In float64: the first gradient, the first step, and the weights after STEPS steps with each optimiser."""
-    stretch = task.spec(dtype="float64", limit_train=task.images)
-    outcome, sgd = _train(runner, stretch.model_copy(update={"optimizer": MOMENTUM}), data)
-    _, adam = _train(runner, stretch, data)
+    """Return, in float64, the first gradient, the first step, and the weights after STEPS steps by optimiser."""
+    short = task.spec(dtype="float64", limit_train=task.images)
+    outcome, sgd = _train(runner, short.model_copy(update={"optimizer": MOMENTUM}), data)
+    _, adam = _train(runner, short, data)
     return {
-        "gradient float64": _gradient(sgd[0], outcome),  # without a velocity yet, momentum has no part in it
+        "gradient float64": _gradient(sgd[0], outcome),  # there is no velocity yet, so momentum has no effect
         "one step float64": _moved(adam[0]),
         "steps Adam float64": _moved(adam[-1]),
         "steps SGD float64": _moved(sgd[-1]),
@@ -176,13 +176,13 @@ def _whole_epochs(runner: Runner, task: Task, data: FashionMnist) -> dict[str, A
 def _train(
     runner: Runner, spec: RunSpec, data: FashionMnist, tests: int | None = None, *, last_only: bool = False
 ) -> tuple[Outcome, list[Weights]]:
-    """A production run with so many test images, or a batch of them; weights after each step or only the last."""
+    """Do a run with `tests` test images, by default one batch; return its weights after each step or the last one."""
     weights: list[Weights] = []
 
-    def on_step(seen: Weights) -> None:
+    def on_step(current: Weights) -> None:
         if last_only:
             weights.clear()
-        weights.append({name: array.copy() for name, array in seen.items()})
+        weights.append({name: array.copy() for name, array in current.items()})
 
     with scratch() as folder:
         less = data.first(spec.limit_train, tests or spec.batch_size)
@@ -196,6 +196,6 @@ def _moved(weights: Weights) -> Arrays:
 
 
 def _gradient(weights: Weights, outcome: Outcome) -> Arrays:
-    """Of the first batch, from one step of plain gradient descent with the learning rate that was in force."""
+    """Return the first batch's gradient, from one step of plain gradient descent and its learning rate."""
     rate = outcome.epochs[0].learning_rate
     return {name: -moved / rate for name, moved in _moved(weights).items()}

@@ -1,1 +1,1 @@
-"""PyTorch: how it trains a run, and what the parity audit looks at."""
+"""PyTorch: how it trains a run, and what the parity audit inspects."""

@@ -1,6 +1,6 @@
-"""The three callbacks that Keras ships, as PyTorch users write them. They take the same decisions (tests prove it).
+"""Three of Keras's callbacks, as PyTorch users write them. They take the same decisions (tests prove it).
 
-Each is told the test loss once an epoch.
+Call `step` of each with the test loss once an epoch.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import nn
 
 
 def improves(test_loss: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Whether `test_loss` beats `best` by more than `min_delta`: compared in float32, as Keras compares."""
+    """Return whether `test_loss` is below `best` by more than `min_delta`, compared in float32 as in Keras."""
     return best is None or bool(np.float32(test_loss + min_delta) < np.float32(best))
 
 
@@ -23,7 +23,7 @@ class ModelCheckpoint:
         self.best: float | None = None
 
     def step(self, test_loss: float) -> bool:
-        """Whether the weights were saved."""
+        """Save the weights if the test loss improved; return whether it did."""
         if not improves(test_loss, self.best):
             return False
         self.best = test_loss
@@ -32,7 +32,7 @@ class ModelCheckpoint:
 
 
 class EarlyStopping:
-    """Says stop once the test loss has not improved for `patience` epochs."""
+    """Stops training once the test loss has not improved for `patience` epochs."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -40,7 +40,7 @@ class EarlyStopping:
         self.wait = 0
 
     def step(self, test_loss: float) -> bool:
-        """Whether training should stop."""
+        """Return whether training should stop."""
         if improves(test_loss, self.best):
             self.best, self.wait = test_loss, 0
             return False
@@ -57,7 +57,7 @@ class ReduceLROnPlateau:
         self.wait = 0
 
     def step(self, test_loss: float) -> bool:
-        """Whether the learning rate was reduced."""
+        """Reduce the learning rate if the patience is over; return whether it was reduced."""
         if improves(test_loss, self.best, self.min_delta):
             self.best, self.wait = test_loss, 0
             return False

@@ -1,4 +1,4 @@
-"""What the parity audit and the table of defaults look at in PyTorch, and predictions from its saved weights."""
+"""Facts on PyTorch for the parity audit and the table of defaults, and predictions from its saved weights."""
 
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,25 @@ from torch import nn
 from lenet.data import FashionMnist
 from lenet.torch_model import LeNet5
 from runners.core import weights_file
-from runners.core.draws import batch_orders
 from runners.core.record import Flag
-from runners.core.runner import ADAM_PROBES, Choices, Look, order_of_epochs
+from runners.core.runner import ADAM_PROBES, Choices, Inspection, order_of_epochs
 from runners.core.spec import RunSpec
 from runners.torch import replicas as ddp
 from runners.torch import runner, settings
 from runners.torch.orders import noted_orders
-from runners.torch.weights import block_outputs, check_zip, get_weights
+from runners.torch.weights import block_outputs, check_file, get_weights
 
 process_settings = settings.process_settings
 
 
-def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
-    """A matched run before its first step, for the parity audit."""
+def inspect_run(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Inspection:
+    """Return a matched run's batches and its network's outputs before its first step, for the parity audit."""
     device = settings.configure(spec)
     model, _, _ = runner.build(spec, device)
-    orders = batch_orders(spec.order_seed, spec.epochs, len(data.train_labels))
-    fed = (batch for batches in runner.matched_data(spec, data, orders) for batch in batches)
+    feed = runner.matched_feed(spec, data, device)
+    fed = (batch for batches in feed.epochs for batch in batches)
     scaled, _ = runner.tensors(spec, images, np.zeros(0))
-    return Look(
+    return Inspection(
         block_outputs(model, scaled.to(device)),
         tuple(
             (ddp.gathered(images.permute(0, 2, 3, 1).numpy()), ddp.gathered(labels.numpy())) for images, labels in fed
@@ -38,7 +37,7 @@ def look(spec: RunSpec, data: FashionMnist, images: np.ndarray) -> Look:
 
 
 def choices(spec: RunSpec, data: FashionMnist) -> Choices:
-    """What `build` and the feed choose, read from the live objects, for the table of defaults."""
+    """Return what `build` and the feed choose, read from the live objects, for the table of defaults."""
     model, optimizer, loss_function = runner.build(spec, torch.device("cpu"))
     group = dict(optimizer.param_groups[0])
     feeding: dict[str, Flag] = {}
@@ -55,7 +54,7 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
         _, probing, _ = runner.build(spec, torch.device("cpu"))
         probe = nn.Parameter(torch.zeros((), dtype=torch.float64))
         probe.grad = torch.tensor(gradient, dtype=torch.float64)
-        probing.add_param_group({"params": [probe]})  # the others have no gradient, and stay
+        probing.add_param_group({"params": [probe]})  # the others have no gradient and do not move
         probing.step()
         moves.append(probe.item())
     return Choices(
@@ -77,11 +76,10 @@ def choices(spec: RunSpec, data: FashionMnist) -> Choices:
 
 @torch.no_grad()
 def predict(checkpoint: Path, images: np.ndarray) -> np.ndarray:
-    """Class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
-
+    """Return class probabilities, float32 (n, 10), of scaled images (n, 28, 28, 1), from saved weights."""
     model = LeNet5()
     with weights_file.refused_in_a_sentence(checkpoint, "PyTorch"):
-        check_zip(checkpoint)
+        check_file(checkpoint)
         model.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu"))
         weights_file.check_finite(get_weights(model))
     return torch.softmax(model(torch.from_numpy(images).permute(0, 3, 1, 2)), dim=1).numpy()

@@ -14,11 +14,11 @@ class KerasAdam(torch.optim.Adam):
 
     Keras follows the "epsilon hat" form at the end of section 2 of Kingma and Ba (2015), which adds epsilon to the
     uncorrected sqrt(v). PyTorch adds its epsilon to sqrt(v) / sqrt(1 - beta_2^t), so epsilon / sqrt(1 - beta_2^t)
-    makes step t the same. Keras also rounds to float32, whatever the model's precision, the betas of the bias
-    corrections, but not those of the moments: with beta_2 = 0.999 that moves the first step by 6e-6 of its size. The
-    learning rate it keeps in the default precision, as `torch.tensor` does.
+    makes step t the same. In any precision Keras rounds the betas of the bias corrections to float32, but not those of
+    the moments: with beta_2 = 0.999 that changes the first step by 6e-6 of its size. Keras stores the learning rate in
+    the default precision, as `torch.tensor` does.
 
-    The update runs as one kernel (`fused`), as TensorFlow's runs without Python between its operations.
+    The update is one kernel (`fused`), since TensorFlow's runs without Python between its operations.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], adam: Adam) -> None:
@@ -42,12 +42,12 @@ class KerasAdam(torch.optim.Adam):
         return loss
 
     def _corrections(self, betas: Sequence[float]) -> tuple[float, float]:
-        """What this step's bias corrections divide the first moment and the root of the second by."""
+        """Return this step's divisors of the first moment and of the root of the second, which correct their bias."""
         return 1 - betas[0] ** self._steps, sqrt(1 - betas[1] ** self._steps)
 
 
 def matched_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Adam | Sgd) -> torch.optim.Optimizer:
-    """The optimiser whose steps are Keras's. For SGD that is PyTorch's own, with momentum rounded as Keras does."""
+    """Return the optimiser with Keras's steps: for SGD PyTorch's own, with momentum rounded as in Keras."""
     if isinstance(settings, Adam):
         return KerasAdam(parameters, settings)
     rate = torch.tensor(settings.learning_rate).item()

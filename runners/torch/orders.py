@@ -10,7 +10,7 @@ from runners.core.draws import orders_sha256
 
 
 class NotedSampler(Sampler[int]):
-    """Another sampler; of each of its orders the SHA-256 is noted as it is drawn, and none is kept."""
+    """Wraps a sampler and notes the SHA-256 of each order as it is drawn. None is kept."""
 
     def __init__(self, sampler: RandomSampler) -> None:
         self.sampler = sampler
@@ -26,9 +26,9 @@ class NotedSampler(Sampler[int]):
 
 
 def noted_orders(epochs: Iterator[Any]) -> tuple[Iterator[Any], list[str]]:
-    """The batches of each epoch as they are, and the SHA-256 of each epoch's order as soon as it is drawn.
+    """Return each epoch's batches unchanged, and a list that gets the SHA-256 of each order as it is drawn.
 
-    Only the orders of a DataLoader that shuffles by itself are noted: each of several replicas has but its share.
+    Only a DataLoader that shuffles all images is noted: each of several replicas has only its share.
     """
     first = next(epochs)
     if not isinstance(first.sampler, RandomSampler):

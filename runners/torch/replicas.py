@@ -1,7 +1,6 @@
-"""What a replica of DistributedDataParallel does beyond the loop: its share of each batch, sums over all replicas.
+"""Training on several replicas with DistributedDataParallel: each replica's share of each batch, and sums over all.
 
-Who the replicas are is the process group's affair, which whoever starts them has set up. Without one there is a single
-replica, whose share is everything.
+The caller sets up the process group. Without a group there is a single replica, whose share is the whole batch.
 """
 
 import socket
@@ -24,25 +23,25 @@ Whole = TypeVar("Whole", Tensor, np.ndarray, range)
 
 
 def replicas() -> int:
-    """How many processes train together; 1 without a process group."""
+    """Return the number of replicas, each a process; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; the first one reports and writes."""
+    """Return this replica's number, from 0; the first replica reports and writes."""
     return dist.get_rank() if replicas() > 1 else 0
 
 
 def check_group(contender: Contender) -> None:
-    """Raise RuntimeError if this process is not one of as many as the contender has replicas."""
+    """Raise RuntimeError if the number of replicas is not the contender's."""
     if replicas() != contender.replicas:
         raise RuntimeError(f"{contender} trains in {contender.replicas} processes together, and here are {replicas()}")
 
 
 def replica(model: nn.Module) -> nn.Module:
-    """The model to call in training: its gradients become the mean of all replicas'. All begin with rank 0's weights.
+    """Return the model for training: gradients are averaged over all replicas, which start with rank 0's weights.
 
-    DistributedDataParallel is given no device: it takes the model's.
+    DistributedDataParallel gets no device argument: it uses the model's device.
     """
     if replicas() == 1:
         return model
@@ -52,17 +51,17 @@ def replica(model: nn.Module) -> nn.Module:
 
 
 def share(whole: Whole) -> Whole:
-    """This replica's contiguous part, as even as possible: that of `np.array_split`."""
+    """Return this replica's contiguous share, as equal as possible, as `np.array_split` does."""
     size, larger = divmod(len(whole), replicas())
     first = rank() * size + min(rank(), larger)
     return whole[first : first + size + (rank() < larger)]
 
 
 def share_weights(images: int, batch_size: int, device: torch.device) -> Iterable[Tensor | None]:
-    """For each batch of an epoch, what the mean loss of this replica's share must be multiplied by.
+    """Return for each batch of an epoch the weight of this replica's mean loss; None, which is 1, for one replica.
 
-    All replicas' gradients count the same in DistributedDataParallel, so one with k of a batch's n images weighs its
-    own by replicas * k / n. None, which is 1, without other replicas.
+    DistributedDataParallel gives all replicas' gradients the same weight, so a replica with k of a batch's n images
+    multiplies its loss by replicas * k / n.
     """
     if replicas() == 1:
         return repeat(None)
@@ -71,9 +70,9 @@ def share_weights(images: int, batch_size: int, device: torch.device) -> Iterabl
 
 
 def native_batches(spec: RunSpec, dataset: Dataset[tuple[Tensor, Tensor]]) -> Iterator[Any]:
-    """Each epoch's batches as the documentation has them: every replica draws its part with a DistributedSampler.
+    """Return each epoch's batches as in the documentation: a DistributedSampler draws each replica's share.
 
-    The batch of a replica is its part of the global one; the sampler repeats images where their number does not divide.
+    A replica's batch is its share of the global batch. The sampler repeats images if their number is not divisible.
     """
     sampler: DistributedSampler[tuple[Tensor, Tensor]] = DistributedSampler(dataset, seed=spec.seed)
     loader = DataLoader(dataset, spec.batch_size // replicas(), sampler=sampler)
@@ -83,7 +82,7 @@ def native_batches(spec: RunSpec, dataset: Dataset[tuple[Tensor, Tensor]]) -> It
 
 
 def summed(*values: Tensor) -> list[float]:
-    """Scalars added up over all replicas, in float64. They are on the model's device: NCCL takes none that are not."""
+    """Return scalars summed over all replicas, in float64. They must be on the model's device, as NCCL requires."""
     sums = torch.stack([value.double() for value in values])
     if replicas() > 1:
         dist.all_reduce(sums)
@@ -91,57 +90,69 @@ def summed(*values: Tensor) -> list[float]:
 
 
 def gathered(part: np.ndarray) -> np.ndarray:
-    """All replicas' parts in the order of their ranks: the reverse of `share`."""
+    """Return all replicas' shares joined in the order of their ranks: the reverse of `share`."""
     return np.concatenate(_from_all(part))
 
 
+def _from_all(value: Any) -> list[Any]:
+    values = [value] * replicas()
+    if replicas() > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
 def nodes() -> tuple[str, ...]:
-    """Where each replica is, in the order of their ranks."""
+    """Return each process's host name, by rank."""
     return tuple(_from_all(socket.gethostname()))
+
+
+def facts() -> dict[str, Flag]:
+    """Return the process group's facts for the record; empty for a single replica."""
+    return {"process_group": dist.get_backend(), "replicas": replicas()} if replicas() > 1 else {}
 
 
 @dataclass(frozen=True)
 class Waited:
-    """How long a replica has waited for others since it began to train, in the steps that were timed."""
+    """How long a replica has waited for others since training started, in the timed steps."""
 
     steps: int
     seconds: float
 
 
 def waited(model: nn.Module) -> Waited:
-    """What DistributedDataParallel's own timers have seen so far.
+    """Return the wait so far, by DistributedDataParallel's own timers.
 
-    They time the first 10 steps and then every so many, on a GPU by its events. A wait is from the end of the backward
-    pass's own work until the gradients of all replicas are in: what is exchanged meanwhile costs nothing, and a slower
-    replica is waited for too. The interface is one that PyTorch calls a prototype.
+    They time the first 10 steps and then one step in `_timed_every`, on a GPU by its events. A wait lasts from the end
+    of the backward pass's own work until all replicas' gradients are in: communication during the backward pass costs
+    nothing, and waiting for a slower replica counts. PyTorch calls this interface a prototype.
     """
     if not isinstance(model, DistributedDataParallel):
         return Waited(0, 0.0)
-    told = model._get_ddp_logging_data()
-    steps = steps_timed(told["iteration"], _timed_every(model))
-    if steps == 0:  # a step is read off at the beginning of the next one
+    timers = model._get_ddp_logging_data()
+    steps = steps_timed(timers["iteration"], _timed_every(model))
+    if steps == 0:  # a step's timers are read at the start of the next step
         return Waited(0, 0.0)
-    nanoseconds = told["avg_backward_comm_time"] - told["avg_backward_compute_comm_overlap_time"]
+    nanoseconds = timers["avg_backward_comm_time"] - timers["avg_backward_compute_comm_overlap_time"]
     return Waited(steps, steps * nanoseconds / 1e9)
 
 
 def steps_timed(last: int, every: int) -> int:
-    """How many steps have been timed when `last` was the last of them: the first 10, and those that `every` divides."""
+    """Return how many of the steps up to the timed step `last` are timed: the first 10, and multiples of `every`."""
     return min(last, 10) + max(0, last // every - 10 // every)
 
 
 def _timed_every(model: nn.Module) -> int:
-    """Of so many steps one is timed: on a CPU all, at some 5 us each; on a GPU few, for a timed step is waited for."""
+    """Return n if one step in n is timed: all on a CPU, at some 5 us each; few on a GPU, since timing synchronizes."""
     return 100 if next(model.parameters()).is_cuda else 1
 
 
 def communication_share(
     waits: Sequence[Waited], rows: Sequence[EpochRow], steps: int, device: torch.device
 ) -> float | None:
-    """The share of all replicas' training time in which they waited for gradients, from the second epoch on.
+    """Return the share of all replicas' training time spent waiting for gradients, from the second epoch on.
 
-    `waits` and `rows` are those after each epoch of so many steps on `device`. None without other replicas, and for one
-    epoch alone: its first steps also wait until every replica has warmed up.
+    `waits` and `rows` have one entry an epoch, which has `steps` steps on `device`. Returns None for one replica, and
+    for one epoch, since the first steps also wait until every replica has warmed up.
     """
     timed = waits[-1].steps - waits[0].steps
     if replicas() == 1 or timed == 0:
@@ -151,15 +162,3 @@ def communication_share(
     seconds = (a_step * steps * len(later), sum(row.train_seconds for row in later))
     waited_for, trained = summed(*torch.tensor(seconds, device=device))
     return waited_for / trained
-
-
-def group_facts() -> dict[str, Flag]:
-    """The process group, for the record; nothing without one."""
-    return {"process_group": dist.get_backend(), "replicas": replicas()} if replicas() > 1 else {}
-
-
-def _from_all(value: Any) -> list[Any]:
-    values = [value] * replicas()
-    if replicas() > 1:
-        dist.all_gather_object(values, value)
-    return values

@@ -23,7 +23,7 @@ from runners.torch import replicas as ddp
 from runners.torch.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from runners.torch.optimizers import matched_optimizer
 from runners.torch.orders import noted_orders
-from runners.torch.settings import configure, what_is_in_force
+from runners.torch.settings import configure, versions_and_flags
 from runners.torch.weights import get_weights, set_weights
 
 CHECKPOINT = FRAMEWORKS["torch"].checkpoint
@@ -39,9 +39,9 @@ def train(
     folder: Path,
     on_step: Callable[[Weights], None] | None = None,
 ) -> Outcome:
-    """Train LeNet-5 as `spec` says; the best weights are left in `folder`. `on_step` gets the weights of each step.
+    """Train LeNet-5 as `spec` says and leave the best weights in `folder`. `on_step` gets the weights after each step.
 
-    Of several replicas each goes through this with its share of every batch; the outcome is that of all of them.
+    Each of several replicas runs this with its share of every batch; the outcome is that of all of them.
     """
     device = configure(spec)
     stopwatch.synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
@@ -53,9 +53,7 @@ def train(
     feed = matched_feed(spec, data, device) if spec.track == "matched" else native_feed(spec, data)
     test_images, test_labels = tensors(spec, ddp.share(data.test_images), ddp.share(data.test_labels))
     test_batches = list(zip(test_images.split(spec.batch_size), test_labels.split(spec.batch_size), strict=True))
-    checkpoint = ModelCheckpoint(model, folder / CHECKPOINT) if spec.checkpoint and ddp.rank() == 0 else None
-    reduce_lr = ReduceLROnPlateau(optimizer, spec.reduce_lr) if spec.reduce_lr is not None else None
-    early_stopping = EarlyStopping(spec.early_stopping) if spec.early_stopping is not None else None
+    checkpoint, reduce_lr, early_stopping = callbacks(spec, folder, model, optimizer, writes=ddp.rank() == 0)
     stopwatch.lap("data")
 
     steps = Steps(model, stopwatch, on_step)
@@ -87,17 +85,17 @@ def train(
         steps=steps.number,
         nodes=ddp.nodes(),
         communication_share=ddp.communication_share(waits, rows, -(-len(data.train_labels) // spec.batch_size), device),
-        **what_is_in_force(device, trained),
+        **versions_and_flags(device, trained),
     )
 
 
 def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Optimizer, nn.Module]:
-    """Model, optimiser and loss: drawn weights and Keras's Adam in matched, PyTorch's own in native."""
+    """Return model, optimiser and loss: drawn weights and Keras's updates in matched, PyTorch's own in native."""
     model = LeNet5()
     optimizer: torch.optim.Optimizer
     if spec.track == "matched":
         set_weights(model, initial_weights(spec.init_seed))
-        # TensorFlow's memory layout, so that both convolve the same one. (torch's stubs do not know the argument.)
+        # TensorFlow's memory layout, so that convolutions have the same. (torch's stubs lack this argument.)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = matched_optimizer(model.to(device).parameters(), spec.optimizer)
     else:
@@ -107,31 +105,31 @@ def build(spec: RunSpec, device: torch.device) -> tuple[LeNet5, torch.optim.Opti
 
 @dataclass(frozen=True)
 class Feed:
-    """What a run trains on."""
+    """The data that a run trains on, and their order."""
 
     epochs: Iterator[Batches]
-    order_sha256: str | None  # of all epochs together; None where PyTorch shuffles by itself
-    epoch_orders_sha256: list[str]  # of each epoch; a native feed adds to it as it shuffles
+    order_sha256: str | None  # of all epochs together; None if PyTorch shuffles
+    epoch_orders_sha256: list[str]  # of each epoch; a native run adds each as it is drawn
     loss_weights: Iterable[Tensor | None] = repeat(None)  # of each batch of an epoch; None is 1
 
 
 def matched_feed(spec: RunSpec, data: FashionMnist, device: torch.device) -> Feed:
-    """The batches in the order drawn from the seed."""
+    """Return the batches in the order drawn from the seed."""
     images = len(data.train_labels)
     orders = batch_orders(spec.order_seed, spec.epochs, images)
+    epoch_orders = list(map(orders_sha256, orders))
     loss_weights = ddp.share_weights(images, spec.batch_size, device)
-    each = list(map(orders_sha256, orders))
-    return Feed(matched_data(spec, data, orders), orders_sha256(orders), each, loss_weights)
+    return Feed(matched_data(spec, data, orders), orders_sha256(orders), epoch_orders, loss_weights)
 
 
 def native_feed(spec: RunSpec, data: FashionMnist) -> Feed:
-    """The batches as PyTorch shuffles them."""
+    """Return the batches in the order in which PyTorch shuffles them."""
     epochs, orders = noted_orders(native_data(spec, data))
     return Feed(epochs, None, orders)
 
 
 def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Iterator[Batches]:
-    """Each epoch's batches in its drawn order, the short last one included; of each the share of this replica."""
+    """Return this replica's share of the batches in each epoch's drawn order, int64 (epochs, images)."""
     images, labels = tensors(spec, data.train_images, data.train_labels)
     return (
         ((images[picked], labels[picked]) for picked in map(ddp.share, order.split(spec.batch_size)))
@@ -140,12 +138,18 @@ def matched_data(spec: RunSpec, data: FashionMnist, orders: np.ndarray) -> Itera
 
 
 def native_data(spec: RunSpec, data: FashionMnist) -> Iterator[Batches]:
-    """Each epoch's batches as the documentation has them: a Dataset behind a shuffling DataLoader."""
+    """Return each epoch's batches as in the documentation: a Dataset, which a DataLoader shuffles."""
     dataset = ImageDataset(data.train_images, data.train_labels)
     if ddp.replicas() > 1:
         return ddp.native_batches(spec, dataset)
     loader = DataLoader(dataset, spec.batch_size, shuffle=True)
     return repeat(loader, spec.epochs)
+
+
+def tensors(spec: RunSpec, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return images (n, 1, 28, 28), with the same values as in every framework, and labels int64 (n,)."""
+    scaled = torch.from_numpy(scale(images, spec.dtype)).permute(0, 3, 1, 2).contiguous()
+    return scaled, torch.from_numpy(labels.astype(np.int64))
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -162,12 +166,6 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.images[index], self.labels[index]
 
 
-def tensors(spec: RunSpec, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 28, 28), the same values as every matched contender's, and labels int64 (n,)."""
-    scaled = torch.from_numpy(scale(images, spec.dtype)).permute(0, 3, 1, 2).contiguous()
-    return scaled, torch.from_numpy(labels.astype(np.int64))
-
-
 def train_epoch(
     model: nn.Module,
     batches: Batches,
@@ -176,9 +174,9 @@ def train_epoch(
     after_step: Callable[[], None],
     loss_weights: Iterable[Tensor | None] = repeat(None),
 ) -> tuple[float, float]:
-    """One pass over the batches; mean loss and accuracy over its images, as they were when seen.
+    """Train on each batch once; return mean loss and accuracy over the images during training.
 
-    Each loss counts with its weight, which is 1 where there is none.
+    Each batch's loss is multiplied by its weight; None is 1.
     """
     device = next(model.parameters()).device
     means = Means(device)
@@ -194,14 +192,9 @@ def train_epoch(
     return means.result()
 
 
-def on_device(batches: Batches, device: torch.device) -> Batches:
-    """The batches, each moved to `device` when its turn comes."""
-    return ((images.to(device), labels.to(device)) for images, labels in batches)
-
-
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Batches, loss_function: nn.Module) -> tuple[float, float]:
-    """Mean loss and accuracy over all images, weights unchanged."""
+    """Return mean loss and accuracy over all images; no weight changes."""
     device = next(model.parameters()).device
     means = Means(device)
     model.eval()
@@ -209,6 +202,74 @@ def evaluate(model: nn.Module, batches: Batches, loss_function: nn.Module) -> tu
         logits = model(images)
         means.add(loss_function(logits, labels), logits, labels)
     return means.result()
+
+
+def on_device(batches: Batches, device: torch.device) -> Batches:
+    """Return the batches; each is moved to `device` when it is used."""
+    return ((images.to(device), labels.to(device)) for images, labels in batches)
+
+
+class Means:
+    """Mean loss and accuracy over all replicas' images. Sums stay on the device, so no batch waits for the host."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.images = 0
+
+    @torch.no_grad()
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add one batch, given its mean loss. A replica's share may be empty; its mean is then ignored."""
+        if len(labels) == 0:
+            return
+        self.loss += loss * len(labels)
+        self.correct += (logits.argmax(dim=1) == labels).sum()
+        self.images += len(labels)
+
+    def result(self) -> tuple[float, float]:
+        """Return mean loss and accuracy."""
+        loss, correct, images = ddp.summed(self.loss, self.correct, self.loss.new_tensor(self.images))
+        return loss / images, correct / images
+
+
+@torch.no_grad()
+def predicted_classes(model: nn.Module, batches: Batches) -> np.ndarray:
+    """Return the class with the largest logit for each image: uint8 (n,)."""
+    device = next(model.parameters()).device
+    model.eval()
+    return torch.cat([model(images.to(device)).argmax(dim=1) for images, _ in batches]).cpu().numpy().astype(np.uint8)
+
+
+def callbacks(
+    spec: RunSpec, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, writes: bool = True
+) -> tuple[ModelCheckpoint | None, ReduceLROnPlateau | None, EarlyStopping | None]:
+    """Return the requested callbacks; all watch the test loss. Only a process that `writes` saves weights."""
+    return (
+        ModelCheckpoint(model, folder / CHECKPOINT) if spec.checkpoint and writes else None,
+        ReduceLROnPlateau(optimizer, spec.reduce_lr) if spec.reduce_lr is not None else None,
+        EarlyStopping(spec.early_stopping) if spec.early_stopping is not None else None,
+    )
+
+
+def epoch_row(
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    trained_on: tuple[float, float],
+    tested_on: tuple[float, float],
+    train_seconds: float,
+    eval_seconds: float,
+) -> EpochRow:
+    """Return the epoch's row, given mean loss and accuracy over its training and its test images."""
+    return EpochRow(
+        epoch=epoch,
+        train_loss=trained_on[0],
+        train_accuracy=trained_on[1],
+        test_loss=tested_on[0],
+        test_accuracy=tested_on[1],
+        learning_rate=optimizer.param_groups[0]["lr"],
+        train_seconds=train_seconds,
+        eval_seconds=eval_seconds,
+    )
 
 
 class Steps:
@@ -224,55 +285,3 @@ class Steps:
         self.stopwatch.first_step()
         if self.on_step is not None:
             self.on_step(get_weights(self.model))
-
-
-def epoch_row(
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    trained_on: tuple[float, float],
-    tested_on: tuple[float, float],
-    train_seconds: float,
-    eval_seconds: float,
-) -> EpochRow:
-    """The epoch for the record, with mean loss and accuracy of the images that it trained on and was tested on."""
-    return EpochRow(
-        epoch=epoch,
-        train_loss=trained_on[0],
-        train_accuracy=trained_on[1],
-        test_loss=tested_on[0],
-        test_accuracy=tested_on[1],
-        learning_rate=optimizer.param_groups[0]["lr"],
-        train_seconds=train_seconds,
-        eval_seconds=eval_seconds,
-    )
-
-
-class Means:
-    """Mean loss and accuracy over all replicas' images, summed on the device so that no batch waits for the host."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64, device=device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=device)
-        self.images = 0
-
-    @torch.no_grad()
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch; `loss` is its mean. A replica's share of a batch may be empty, and has no mean."""
-        if len(labels) == 0:
-            return
-        self.loss += loss * len(labels)
-        self.correct += (logits.argmax(dim=1) == labels).sum()
-        self.images += len(labels)
-
-    def result(self) -> tuple[float, float]:
-        """Mean loss, accuracy."""
-        loss, correct, images = ddp.summed(self.loss, self.correct, self.loss.new_tensor(self.images))
-        return loss / images, correct / images
-
-
-@torch.no_grad()
-def predicted_classes(model: nn.Module, batches: Batches) -> np.ndarray:
-    """The class with the largest logit of each image: uint8 (n,)."""
-    device = next(model.parameters()).device
-    model.eval()
-    return torch.cat([model(images.to(device)).argmax(dim=1) for images, _ in batches]).cpu().numpy().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What holds for a whole PyTorch process: set before a run, and read back from PyTorch for the record."""
+"""The settings of a whole PyTorch process: set before a run, and read back from PyTorch for the record."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from runners.torch import replicas as ddp
 
 
 def configure(spec: RunSpec) -> torch.device:
-    """Threads, precision and determinism; returns the device to train on."""
+    """Set threads, precision and determinism; return the device to train on."""
     if spec.device == "gpu" and not torch.cuda.is_available():
         raise BadInput(f"torch {torch.__version__} sees no GPU; it needs a build with CUDA and one GPU assigned")
     ddp.check_group(spec.contender)
     torch.set_num_threads(spec.threads)
-    if torch.get_num_interop_threads() != spec.threads:  # can be set only once in a process
+    if torch.get_num_interop_threads() != spec.threads:  # a process can set it only once
         torch.set_num_interop_threads(spec.threads)
     if spec.track == "matched":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        torch.set_flush_denormal(True)  # as TensorFlow's threads do; Adam's old moments would decay into slow denormals
+        torch.set_flush_denormal(True)  # as in TensorFlow; Adam's old moments would decay into slow denormals
     if spec.deterministic:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
@@ -31,8 +31,8 @@ def configure(spec: RunSpec) -> torch.device:
     return torch.device("cuda" if spec.device == "gpu" else "cpu")
 
 
-def what_is_in_force(device: torch.device, model: nn.Module) -> dict[str, Any]:
-    """Versions and flags, read back from PyTorch rather than repeated from the spec."""
+def versions_and_flags(device: torch.device, model: nn.Module) -> dict[str, Any]:
+    """Return versions, flags and GPU model, read back from PyTorch and not copied from the spec."""
     versions = {"torch": str(torch.__version__)}
     if device.type == "cuda":
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
@@ -41,19 +41,19 @@ def what_is_in_force(device: torch.device, model: nn.Module) -> dict[str, Any]:
         "flushes_denormals": (torch.tensor(1e-39) * 0.5).item() == 0,
         "onednn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,
         "jit_compile": is_compiled(model),
-        **ddp.group_facts(),
+        **ddp.facts(),
     }
     gpu_model = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {"versions": versions, "flags": flags, "gpu_model": gpu_model}
 
 
 def is_compiled(model: nn.Module) -> bool:
-    """Whether torch.compile compiles the model, as a wrapper around it or in place."""
+    """Return whether torch.compile compiles the model, as a wrapper or in place."""
     return hasattr(model, "_orig_mod") or model._compiled_call_impl is not None
 
 
 def process_settings() -> dict[str, Flag]:
-    """What holds for the whole process."""
+    """Return threads, precision and determinism."""
     return {
         "intra_op_threads": torch.get_num_threads(),
         "inter_op_threads": torch.get_num_interop_threads(),

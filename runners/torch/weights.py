@@ -1,4 +1,4 @@
-"""PyTorch's parameters in and out, in the neutral layout, and a check of its saved files."""
+"""Read and set PyTorch's parameters in neutral layout, and check its saved files."""
 
 import zipfile
 from math import prod
@@ -14,13 +14,13 @@ from runners.core.weights_file import check_size
 
 
 def get_weights(model: nn.Module) -> Weights:
-    """The parameters in neutral layout; raises ValueError if they are not the layer table's."""
+    """Return the parameters in neutral layout. Raises ValueError if they are not the layer table's."""
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.named_parameters()}
     return check_weights({_neutral_name(name): _to_neutral(name, array) for name, array in state.items()})
 
 
 def set_weights(model: nn.Module, weights: Weights) -> None:
-    """Load parameters given in neutral layout; raises ValueError if either side's are not the layer table's."""
+    """Set parameters from neutral layout. Raises ValueError if either side's are not the layer table's."""
     check_weights(get_weights(model))
     check_weights(weights)
     with torch.no_grad():
@@ -29,8 +29,8 @@ def set_weights(model: nn.Module, weights: Weights) -> None:
             parameter.copy_(torch.from_numpy(np.array(array, order="C")))
 
 
-def check_zip(checkpoint: Path) -> None:
-    """Raise BadInput if the file would unpack to more than its own size; `torch.save` compresses nothing."""
+def check_file(checkpoint: Path) -> None:
+    """Raise BadInput if the ZIP file is too large or compressed. `torch.save` compresses nothing."""
     with zipfile.ZipFile(checkpoint) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -40,9 +40,9 @@ def check_zip(checkpoint: Path) -> None:
 
 @torch.no_grad()
 def block_outputs(model: nn.Module, images: Tensor) -> dict[str, np.ndarray]:
-    """What each trainable layer hands on after activation and pooling, as in training, in neutral layout.
+    """Return each trainable layer's output after activation and pooling, as in training, in neutral layout.
 
-    Takes scaled images (n, 1, 28, 28). The last layer's are the logits (n, 10).
+    Takes scaled images (n, 1, 28, 28). The last layer's output is the logits (n, 10).
     """
     taken: list[Tensor] = []
     trainable = {name: module for name, module in model.named_children() if any(True for _ in module.parameters())}

@@ -49,9 +49,9 @@ def strided(whole: Any, rank: Any, replicas: int) -> Any:
 BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
     "shares weigh the same": ("share_of_mean", same_weight),
     "sums stay apart": ("Loop.means", own_sums),
-    "shares overlap": ("part", padded),
-    "shares leave images out": ("part", floored),
-    "shares are strided": ("part", strided),
+    "shares overlap": ("share", padded),
+    "shares leave images out": ("share", floored),
+    "shares are strided": ("share", strided),
 }
 
 

@@ -4,7 +4,7 @@ Usage: python many_witnesses.py FRAMEWORK LEVEL:PROJECT...
 
 LEVEL is `quick`, for all that a quick audit compares, or `look`, for what is seen before the first step. Each is made
 in a fork of this process, which has loaded the framework and the data, but of the project has kept nothing. It leaves
-PROJECT/witness, a pickled Witness or Look, or what was raised in PROJECT/problem (of the network) or PROJECT/death.
+PROJECT/witness, a pickled Witness or Inspection, or what was raised in PROJECT/problem (of the network) or PROJECT/death.
 """
 
 import importlib
@@ -43,11 +43,11 @@ def testify_of(framework: str, data: Any, level: str, project: Path) -> None:
 def look(framework: str, task: Any, data: Any) -> Any:
     """As `testify` does first."""
     from runners.core.runner import load_inspector
-    from runners.parity.evidence import FEED_EPOCHS, LOOKED_AT
+    from runners.parity.evidence import FEED_EPOCHS, INSPECTED_IMAGES
 
     spec = task.spec(epochs=FEED_EPOCHS, limit_train=task.fed_images)
-    few, images = data.first(task.fed_images), data.test_images[:LOOKED_AT]
-    return load_inspector(framework, "matched").look(spec, few, images)
+    few, images = data.first(task.fed_images), data.test_images[:INSPECTED_IMAGES]
+    return load_inspector(framework, "matched").inspect_run(spec, few, images)
 
 
 def forked(framework: str, data: Any, asked: str) -> None:

@@ -101,7 +101,7 @@ def train(spec: RunSpec, images: data.FashionMnist, looks: bool) -> Left:
         outcome = runner.train(spec, few, Stopwatch(), lambda _: None, Path(scratch), weights.append)
         written = sorted(path.name for path in Path(scratch).iterdir())
     shown = looks and spec.track == "matched" and spec.epochs == 1
-    fed = inspector.look(spec, few, few.test_images[:1]).fed if shown else ()
+    fed = inspector.inspect_run(spec, few, few.test_images[:1]).fed if shown else ()
     return Left(outcome, weights[-1], len(weights), written, fed, seen)
 
 

@@ -14,11 +14,11 @@ RUN = SPEC.run_id
 def test_attempts_of_drivers_that_died_are_counted_until_the_run_has_ended(tmp_path: Path) -> None:
     assert Attempts(tmp_path, {}).earlier(RUN) == 0
     first = Attempts(tmp_path, {})
-    first.heard(Started(RUN, "here"))
-    first.heard(Started(RUN, "here"))  # its process died, and it was started anew; then the driver died
+    first.count(Started(RUN, "here"))
+    first.count(Started(RUN, "here"))  # its process died, and it was started again; then the driver died
     second = Attempts(tmp_path, {})
     assert second.earlier(RUN) == 2
-    second.heard(Started(RUN, "here"))
+    second.count(Started(RUN, "here"))
     third = Attempts(tmp_path, {})
     assert third.earlier(RUN) == 3
     third.ended(RUN)

@@ -212,7 +212,7 @@ INTRUDERS = {
     "completed, with NaN": (
         RUN_ID,
         lambda r: r.model_dump_json().replace('"test_loss":0.25', '"test_loss":"NaN"').encode(),
-        f"{DAMAGED}Value error, {RUN_ID} is completed, and",
+        f"{DAMAGED}Value error, {RUN_ID} is completed, but its losses",
     ),
     "an impossible seed": (RUN_ID, with_spec(seed=-1), f"{DAMAGED}spec.seed: Input should be greater"),
 }

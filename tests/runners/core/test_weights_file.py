@@ -219,14 +219,14 @@ def test_a_large_file_is_not_even_opened(tmp_path):
 
 
 def test_a_zip_whose_members_share_their_bytes_counts_them_all(tmp_path, torch_inspector):
-    from runners.torch.weights import check_zip
+    from runners.torch.weights import check_file
 
     with zipfile.ZipFile(tmp_path / "x", "w") as archive:
         archive.writestr("data", bytes(2**20))
         archive.filelist *= 20
     assert (tmp_path / "x").stat().st_size < 2**21
     with pytest.raises(BadInput, match=r"it takes 20\.0 MiB"):
-        check_zip(tmp_path / "x")
+        check_file(tmp_path / "x")
 
 
 def virtual(file):
@@ -248,19 +248,19 @@ HDF5 = {
 
 @pytest.mark.parametrize(("write", "why"), HDF5.values(), ids=HDF5)
 def test_hdf5_that_unpacks_or_leads_elsewhere_is_refused(tmp_path, keras_inspector, write, why):
-    from runners.keras.weights import check_hdf5
+    from runners.keras.weights import check_file
 
     with h5py.File(tmp_path / "x", "w") as file:
         write(file)
     assert (tmp_path / "x").stat().st_size < 2**16
     with pytest.raises(BadInput, match=why):
-        check_hdf5(tmp_path / "x")
+        check_file(tmp_path / "x")
 
 
 def test_hdf5_whose_groups_hold_each_other_comes_to_an_end(tmp_path, keras_inspector):
-    from runners.keras.weights import check_hdf5
+    from runners.keras.weights import check_file
 
     with h5py.File(tmp_path / "x", "w") as file:
         file["a/b"] = file["/"]
         file["a/x"] = np.zeros(4)
-    check_hdf5(tmp_path / "x")
+    check_file(tmp_path / "x")

@@ -25,15 +25,15 @@ def grown(keras_runner, monkeypatch):
 
 def test_memory_grows_on_every_gpu_and_the_record_says_so(keras_runner, grown):
     spec = RunSpec(contender="keras", device="gpu")
-    assert keras_runner.what_is_in_force(spec, MODEL)["flags"]["memory_growth"] is False
+    assert keras_runner.versions_and_flags(spec, MODEL)["flags"]["memory_growth"] is False
     keras_runner.configure(spec)
     assert grown == dict.fromkeys(GPUS, True)
-    seen = keras_runner.what_is_in_force(spec, MODEL)
+    seen = keras_runner.versions_and_flags(spec, MODEL)
     assert (seen["flags"]["memory_growth"], seen["gpu_model"]) == (True, "the first")
 
 
 def test_without_a_gpu_the_record_says_nothing_of_its_memory(keras_runner):
-    assert "memory_growth" not in keras_runner.what_is_in_force(RunSpec(contender="keras"), MODEL)["flags"]
+    assert "memory_growth" not in keras_runner.versions_and_flags(RunSpec(contender="keras"), MODEL)["flags"]
 
 
 @pytest.mark.parametrize(("track", "compiled"), [("matched", False), ("native", True)])
@@ -43,7 +43,7 @@ def test_where_there_is_a_gpu_keras_compiles_in_native_and_not_in_matched(keras_
     spec = RunSpec(contender="keras", track=track)
     model = keras_runner.build(spec)
     assert model.jit_compile is compiled
-    assert keras_runner.what_is_in_force(spec, model)["flags"]["jit_compile"] is compiled
+    assert keras_runner.versions_and_flags(spec, model)["flags"]["jit_compile"] is compiled
 
 
 def test_the_loop_of_several_replicas_is_never_compiled(keras_runner):
