@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ NOBODY = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")  # a us
 
 SAYS = """
 import sys
+import tempfile
 from pathlib import Path
 from scripts import start
 start.begin()
@@ -74,7 +76,7 @@ def test_a_tilde_after_an_equals_sign_is_the_home_folder(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that the machine does not list")
-def test_a_user_without_a_home_and_a_name_can_report(tmp_path: Path) -> None:
+def test_a_user_without_a_home_and_a_name_can_report() -> None:
     def as_nobody(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*NOBODY, *words], capture_output=True, text=True, check=False, timeout=120, env=variables
@@ -86,8 +88,9 @@ def test_a_user_without_a_home_and_a_name_can_report(tmp_path: Path) -> None:
     assert done.stderr == (
         "error: '--out=~/x' names a home folder, and none is known here; set HOME, or write the path in full\n"
     )
-    shared = make_stub_study(tmp_path / "shared", contenders=("torch",), seeds=[0])
-    for path in [*tmp_path.parents[:3], tmp_path, shared, *shared.rglob("*")]:
-        path.chmod(0o777)
-    done = as_nobody(*command("report", shared))
+    with tempfile.TemporaryDirectory() as ours:  # pytest's own folders are closed to others
+        shared = make_stub_study(Path(ours) / "shared", contenders=("torch",), seeds=[0])
+        for path in [Path(ours), shared, *shared.rglob("*")]:
+            path.chmod(0o777)
+        done = as_nobody(*command("report", shared))
     assert (done.returncode, done.stderr) == (0, "")
