@@ -32,7 +32,7 @@ SPEC = RunSpec(contender="torch:ddp:2")
 FOREIGN = "TORCHDYNAMO_FOREIGN"
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """Its processes have a setting that no run may see."""
     with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +55,8 @@ def do(work: Callable[..., tuple[RunResult, ...]], specs: list[RunSpec]) -> tupl
     return [result.record for result in execute(specs, NO_DATA, work, told.append)], told
 
 
+@pytest.mark.thorough
+@pytest.mark.usefixtures("local_ray")
 def test_a_run_one_of_whose_processes_is_killed_is_done_anew_by_all_and_other_runs_go_on(tmp_path: Path) -> None:
     def work(job: Job, data: FashionMnist, report: Report, began_at: float | None) -> tuple[RunResult, ...]:
         (spec,) = job
@@ -83,6 +85,8 @@ def test_a_run_one_of_whose_processes_is_killed_is_done_anew_by_all_and_other_ru
     assert len({path.read_text() for path in tmp_path.iterdir()}) == 4
 
 
+@pytest.mark.thorough
+@pytest.mark.usefixtures("local_ray")
 def test_an_exception_in_one_process_ends_all_at_once_is_not_retried_and_frees_the_cores(tmp_path: Path) -> None:
     def work(job: Job, *_: object) -> tuple[RunResult, ...]:
         (spec,) = job
@@ -115,6 +119,7 @@ def rank_in_torch() -> int:
 @pytest.mark.parametrize(
     ("contender", "rank_here"), [("keras:multiworker:2", rank_in_keras), ("torch:ddp:2", rank_in_torch)]
 )
+@pytest.mark.usefixtures("local_ray")
 def test_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(
     contender: str, rank_here: Callable[[], int], tmp_path: Path
 ) -> None:
@@ -160,6 +165,7 @@ def test_processes_one_of_which_is_killed_while_they_train_are_all_started_anew(
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("local_ray")
 def test_a_job_that_keeps_dying_fails_and_frees_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "MAX_ATTEMPTS", 1)  # how often it is tried is tested with single processes
 
@@ -180,6 +186,7 @@ def test_a_job_that_keeps_dying_fails_and_frees_the_cores(monkeypatch: pytest.Mo
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("local_ray")
 def test_a_node_s_own_settings_of_frameworks_are_dropped_before_ray_train_imports_any() -> None:
     """On a cluster that somebody else has started, its processes inherit what is set there."""
 

@@ -226,11 +226,14 @@ def test_a_killed_driver_leaves_no_orphan_and_its_folder_can_be_taken_over(study
 def test_a_run_that_keeps_dying_fails_one_that_dies_once_completes_and_the_study_exits_1(tmp_path: Path) -> None:
     one_at_a_time = ("--threads", 2, "--limit-train", 12_800, "--epochs", 4, "--seeds", 2)
     driver = start_script("compare", "torch", "--address", "local", *one_at_a_time, "--out", tmp_path)
-    said = ""
-    for run_id in ["torch-matched-seed0"] * 3 + ["torch-matched-seed1"]:
-        said += read_until(driver, f"{run_id}  epoch 1/4")
-        (victim,) = workers_of(driver, run_id)
-        victim.kill()
+    said, kills = "", {"torch-matched-seed0": 3, "torch-matched-seed1": 1}
+    while sum(kills.values()):
+        said += read_until(driver, "  epoch 1/4")
+        run_id = said.splitlines()[-1].split()[0]
+        if kills[run_id]:
+            (victim,) = workers_of(driver, run_id)
+            victim.kill()
+            kills[run_id] -= 1
     said += finish(driver)
     assert driver.returncode == 1
     runs = runs_of(tmp_path)[["status", "attempts", "epochs"]]
