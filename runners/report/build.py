@@ -19,11 +19,10 @@ def assemble(folder: Path) -> Report:
     """Make everything that the report says, and write nothing; raises BadInput if the folder holds no study."""
     inputs = load(folder)
     comparisons = comparisons_table(inputs)
-    found = answer(inputs.runs, comparisons)
     sections = (
         about.compared_section(inputs),
         summary.section(inputs),
-        comparison.section(inputs, comparisons, found.headlines),
+        comparison.section(inputs, comparisons),
         learning.section(inputs),
         variance.section(inputs),
         scaling.section(inputs),
@@ -43,7 +42,7 @@ def assemble(folder: Path) -> Report:
         inputs,
         about.title(inputs),
         comparisons,
-        found,
+        answer(inputs.runs, comparisons),
         any_differ(comparisons),
         tuple(section for section in sections if section),
         tuple(comparison.control_sentences(comparisons)),

@@ -57,6 +57,11 @@ def contrast(value: float, reference: str, other: str, metric: Metric) -> str:
     return f"{other} {words.format(size(value, metric))} {reference} on average"
 
 
+def better_of(value: float, reference: str, other: str, metric: Metric) -> str:
+    """Return the contender that a difference or ratio of the comparisons table speaks for."""
+    return other if (metric.shown(value) > 0) == metric.higher_is_better else reference
+
+
 def called(track: str, paired: bool) -> str:
     """Return the name under which a comparison's track is shown.
 

@@ -4,7 +4,7 @@ Usage: python many_witnesses.py FRAMEWORK LEVEL:PROJECT...
 
 LEVEL is `quick`, for all that a quick audit compares, or `look`, for what is seen before the first step. Each is made
 in a fork of this process, which has loaded the framework and the data, but of the project has kept nothing. It leaves
-PROJECT/witness, a pickled Witness or Inspection, or what was raised: in PROJECT/problem (of the network), PROJECT/death.
+PROJECT/witness, a pickled Witness or Inspection, or what was raised: PROJECT/problem (of the network), PROJECT/death.
 """
 
 import importlib

@@ -15,11 +15,12 @@ SECTIONS = ("scaling", "summary")  # whose own screen follows the answer
 def show(report: Report, console: Console) -> None:
     """Print the report."""
     console.print()
-    for headline in report.answer.headlines:
-        primary = headline.rows[0]
-        _say(console, f"{headline.pair} [{headline.track}]", style="bold")
-        _say(console, f"{primary['short']} {primary['would_change']}")
-    if report.answer.headlines:
+    headlines = report.answer.headlines
+    for headline in headlines:
+        _say(console, f"{headline.pair} [{headline.track}]: {headline.rows[0]['short']}", style="bold")
+    if len(headlines) == 1:
+        _say(console, headlines[0].rows[0]["would_change"])
+    if headlines:
         console.print(_table(report.answer.table))
     for sentence in report.control:
         _say(console, f"[A/A control] {sentence}")

@@ -89,7 +89,7 @@ def test_the_markdown_has_verdicts_notices_and_every_section_and_fits_a_comment(
     assert len(text) < 65_536  # GitHub's limit
     for row in everything.comparisons.to_dict("records"):
         told = re.sub(r"([\\[\\]~|$])", r"\\\1", f"{row['told']} {row['would_change']}")
-        assert f"- **{row['short']}** {told}" in text
+        assert f"**{row['short']}** {told}" in text
     for notice in everything.notices:
         assert notice.replace("<", "&lt;") in text
     page = everything.page.read_text()

@@ -9,7 +9,7 @@ import pandas as pd
 from runners.report.columns import Column, Row, Table, tabulate
 from runners.report.metrics import BY_NAME
 from runners.report.tables import completed
-from runners.report.wording import ABSENT, amount, called, interval, mean_and_sd
+from runners.report.wording import ABSENT, amount, better_of, called, interval, mean_and_sd
 
 MARGINS_SHOWN = 2.5  # on each side of no difference
 
@@ -45,7 +45,7 @@ def answer(runs: pd.DataFrame, comparisons: pd.DataFrame) -> Answer:
     """Return the answer from the runs and comparisons tables; of several pairs the table has the headline metrics."""
     pairs = headlines(comparisons)
     rows = [
-        {**row, "pair": f"{headline.pair}, {headline.track}", **_means(runs, row)}
+        {**row, "pair": f"{headline.pair}, {headline.track}" if row["primary"] else "", **_means(runs, row)}
         for headline in pairs
         for row in headline.rows
         if len(pairs) == 1 or BY_NAME[row["metric"]].headline
@@ -68,11 +68,11 @@ def _columns(pairs: list[Headline]) -> list[Column]:
     compared = [] if len(pairs) == 1 else [Column("compared", "pair", is_number=False)]
     return [
         *compared,
-        Column("metric", lambda row: BY_NAME[row["metric"]].label.lower(), is_number=False),
+        Column("metric", lambda row: BY_NAME[row["metric"]].heading, is_number=False),
         Column(one["a"], "mean_a"),
         Column(one["b"], "mean_b"),
         Column("difference [95 % interval]", _difference),
-        Column("verdict", "verdict"),
+        Column("verdict", _verdict),
     ]
 
 
@@ -84,6 +84,13 @@ def _means(runs: pd.DataFrame, row: Row) -> dict[str, str]:
         own = done[(done["contender"] == row[side]) & (done["track"] == row["track"])][metric.name].astype(float)
         written[f"mean_{side}"] = mean_and_sd(own.mean(), own.std(), metric.decimals)
     return written
+
+
+def _verdict(row: Row) -> str:
+    """Write the verdict in a word, and whom it favours."""
+    if row["verdict"] != "better":
+        return str(row["verdict"])
+    return f"{better_of(row['difference'], row['a'], row['b'], BY_NAME[row['metric']])} better"
 
 
 def _difference(row: Row) -> str:

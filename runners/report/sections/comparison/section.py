@@ -10,7 +10,7 @@ from runners.report.columns import Column, Row, tabulate
 from runners.report.inputs import Inputs
 from runners.report.metrics import BY_NAME, COMPARED, Metric, compared_metrics
 from runners.report.section import ALONE, Section
-from runners.report.sections.comparison.answer import Headline
+from runners.report.sections.comparison.answer import Headline, headlines
 from runners.report.sections.comparison.plots import forest, paired_runs
 from runners.report.wording import ABSENT, allowed, amount, interval, p_value, per_cent
 
@@ -44,8 +44,8 @@ def control_sentences(comparisons: pd.DataFrame) -> list[str]:
     return [_control(track, str(a), str(b), rows) for (track, a, b), rows in groups if _base(a) == _base(b)]
 
 
-def section(inputs: Inputs, comparisons: pd.DataFrame, headlines: Sequence[Headline]) -> Section:
-    """Show every comparison, with its plots; the sentences on the primary metric stand above, in the answer."""
+def section(inputs: Inputs, comparisons: pd.DataFrame) -> Section:
+    """Show every comparison, with its plots."""
     title, data = "Differences against the margins", {"comparisons": comparisons}
     if comparisons.empty:
         return Section("comparisons", title, [ALONE], data=data)
@@ -55,17 +55,17 @@ def section(inputs: Inputs, comparisons: pd.DataFrame, headlines: Sequence[Headl
     plots = [plot] if plot else []
     for metric in (metric for metric in COMPARED if metric.headline):
         plots += paired_runs(inputs.runs, comparisons, metric)
-    return Section("comparisons", title, _sentences(headlines), [table], plots, notes=NOTES, data=data)
+    return Section("comparisons", title, _sentences(headlines(comparisons)), [table], plots, notes=NOTES, data=data)
 
 
-def _sentences(headlines: Sequence[Headline]) -> list[str]:
-    """Write the verdicts on the metrics that are not primary."""
+def _sentences(pairs: Sequence[Headline]) -> list[str]:
+    """Write the verdicts that the answer leaves out: of one pair, those on metrics that are not primary."""
     return [
-        f"{f'{headline.pair}, {headline.track}: ' if len(headlines) > 1 else ''}**{row['short']}** {row['told']}"
+        f"{f'{headline.pair}, {headline.track}: ' if len(pairs) > 1 else ''}**{row['short']}** {row['told']}"
         f" {row['would_change']}"
-        for headline in headlines
+        for headline in pairs
         for row in headline.rows
-        if not row["primary"]
+        if not row["primary"] or len(pairs) > 1
     ]
 
 

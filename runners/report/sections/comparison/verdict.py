@@ -19,7 +19,7 @@ from runners.report.statistics.differences import (
     welch_comparison,
 )
 from runners.report.statistics.samples import Interval
-from runners.report.wording import allowed, contrast, counted, interval, too_few
+from runners.report.wording import allowed, better_of, contrast, counted, interval, too_few
 
 Kind = Literal["descriptive", "better", "equivalent", "different", "inconclusive"]
 
@@ -65,8 +65,7 @@ class _Case:
 
     @property
     def better(self) -> str:
-        is_larger = (self.logs.difference or 0) > 0
-        return self.other if is_larger == self.metric.higher_is_better else self.reference
+        return better_of(self.comparison.difference or 0, self.reference, self.other, self.metric)
 
 
 def compare(metric: Metric, margin: float, values: ArrayLike, reference: ArrayLike, *, paired: bool) -> Comparison:
