@@ -183,7 +183,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize(("largest", "unwritten"), [(1_000, "tables/summary.csv"), (30_000, "plots/")])
+@pytest.mark.parametrize(
+    ("largest", "unwritten"),
+    [(1_000, "tables/summary.csv"), pytest.param(30_000, "plots/", marks=pytest.mark.thorough)],
+)
 def test_a_report_that_cannot_be_written_is_one_sentence_and_leaves_what_was_there(study_folder, largest, unwritten):
     folder = study_folder(seeds=range(3))
     build(folder)

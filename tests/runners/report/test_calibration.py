@@ -20,6 +20,8 @@ from runners.report.sections.comparison.verdict import DIFFERENT, compare, verdi
 from runners.report.statistics.differences import Comparison, holm
 from runners.report.statistics.means import simultaneous_band
 
+pytestmark = pytest.mark.thorough
+
 STUDIES = 2_000
 BANDS = 2_000
 ACCURACY, *_, TOTAL = COMPARED
