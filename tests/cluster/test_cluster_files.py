@@ -75,7 +75,7 @@ def test_all_that_an_installation_needs_is_carried_to_the_machines(name: str) ->
     mounts = {remote: local for remote, local in launched(name)["file_mounts"].items() if "level-field" in remote}
     assert all((PROJECT / local).exists() for local in mounts.values())
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    packages = {package.split(".")[0] for package in declared["tool"]["setuptools"]["packages"]}
+    packages = {pattern.rstrip("*") for pattern in declared["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert {*packages, "pyproject.toml", "constraints.txt", declared["project"]["readme"]} == set(mounts.values())
     assert all(remote == f"~/level-field/{local}" for remote, local in mounts.items())
     assert any("-c constraints.txt -e '.[keras,torch]'" in command for command in launched(name)["setup_commands"])

@@ -115,7 +115,7 @@ def test_a_pipe_gets_one_plain_line_an_epoch_and_no_framework_noise(study: Path)
     assert sum("  epoch " in line for line in said.splitlines()) == 8
     assert complained == ""
     assert not [noise for noise in ("raylet", "oneDNN", "WARNING", "\x1b") if noise in said]
-    assert "[matched] Test accuracy: descriptive only, no verdict with 2 seeds (5 are needed)." in said
+    assert "[matched]: Test accuracy: descriptive only, no verdict with 2 seeds (5 are needed)." in said
     assert "Parity audit (quick): all 15 checks hold" in said
     assert said.splitlines()[-1].endswith("report.html")
 
@@ -268,7 +268,7 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     again = run_script("compare", *arguments, "--retry-failed")
     assert again.returncode == 0, again.stdout
     assert "1 run to do" in again.stdout
-    assert "[matched] Test accuracy" in again.stdout, "the audit was done again, and holds"
+    assert "[matched]: Test accuracy" in again.stdout, "the audit was done again, and holds"
     assert runs_of(out).loc[["torch-matched-seed0"], ["status", "attempts"]].to_numpy().tolist() == [["completed", 2]]
 
 

@@ -253,7 +253,7 @@ def test_a_folder_without_a_study_is_refused(script: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("arguments", [(), ("results", "--run", "torch")])
 def test_seed_variance_takes_either_folders_or_what_to_run(arguments: tuple[str, ...]) -> None:
-    sentence = "name the folders of studies that are there, or with --run the contenders"
+    sentence = "name either the folders of existing studies, or with --run the contenders of new ones"
     refused(sentence, "seed_variance", *arguments)
 
 

@@ -44,7 +44,7 @@ def test_it_draws_the_curves(ran) -> None:
     assert np.ptp(grey) > 200
 
 
-def test_its_best_weights_give_the_reported_loss_in_the_articles_network(ran) -> None:
+def test_its_best_weights_give_the_reported_loss_in_the_articles_network(ran, keras_runner, torch_runner) -> None:
     framework, folder, printed = ran
     data = load()
     logits = LOGITS[framework](folder / FRAMEWORKS[framework].checkpoint, scale(data.test_images)).astype(float)
@@ -124,7 +124,7 @@ DECISIONS = [
 ]
 
 
-def test_keras_callbacks_decide_as_listed(tmp_path, monkeypatch) -> None:
+def test_keras_callbacks_decide_as_listed(tmp_path, monkeypatch, keras_runner) -> None:
     import keras
 
     monkeypatch.chdir(tmp_path)
@@ -144,7 +144,7 @@ def test_keras_callbacks_decide_as_listed(tmp_path, monkeypatch) -> None:
     assert decisions(decide) == DECISIONS
 
 
-def test_torch_callbacks_decide_as_listed(tmp_path, monkeypatch) -> None:
+def test_torch_callbacks_decide_as_listed(tmp_path, monkeypatch, torch_runner) -> None:
     import torch
 
     monkeypatch.chdir(tmp_path)
