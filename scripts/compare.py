@@ -79,8 +79,7 @@ def compare(
 ) -> None:
     """Train each contender once for every seed, and report what differs, by how much, and whether it may be chance.
 
-    Exits 0 if all runs completed, 1 if some failed (or, with --fail-if-different, contenders differ), 2 on bad input,
-    and 130 if interrupted.
+    Exits 0 if all runs completed, 1 if not (or, with --fail-if-different, if contenders differ), 2 on bad input.
     """
     with options.exit_codes():
         place = Place(address, options.device(device), isolate, wait_for_nodes)
@@ -103,17 +102,13 @@ def compare(
             deterministic=deterministic,
         )
         store.prepare(out)
-        console = options.text_console(as_json)
-        with options.locked(out, console):
-            data = load(data_dir)
-            complete(out, plan, place, data, Permissions(retry_failed, allow_unmatched), screen(console))
+        with options.locked(out, console := options.text_console(as_json)):
+            complete(out, plan, place, load(data_dir), Permissions(retry_failed, allow_unmatched), screen(console))
             report = build(out)
         show(report, console)
         if as_json:
             print(to_json(report))
-    if fail_if_different and report.differs:
-        raise SystemExit(options.DIFFERENT)
-    raise SystemExit(options.RUNS_FAILED if report.unsuccessful else 0)
+    raise SystemExit(1 if report.unsuccessful or (fail_if_different and report.differs) else 0)
 
 
 if __name__ == "__main__":

@@ -271,6 +271,11 @@ TABLES = {
 }
 
 
+def columns_of(table: str) -> list[str]:
+    """Return the columns of a table, in its order."""
+    return [*TABLES[table].columns]
+
+
 def markdown() -> str:
     """Return the text of RESULTS.md."""
     parts = [INTRODUCTION, _table("file", FILES)]

@@ -6,17 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from runners.core.record import Clock, EpochRow, RunRecord
+from runners.core.record import Clock, RunRecord
 from runners.core.store import write_atomically
-
-RUN_COLUMNS = [
-    *("run_id", "contender", "framework", "strategy", "replicas", "track", "seed", "status", "error", "epochs"),
-    *("batch_size", "train_loss", "test_loss", "test_accuracy", "best_test_accuracy", "startup_seconds"),
-    *("import_seconds", "data_seconds", "compile_seconds", "train_seconds", "eval_seconds", "total_seconds"),
-    *("images_per_second", "attempts", "node", "init_sha256", "order_sha256", "seconds_to_accuracy"),
-    *("communication_share", "epochs_with_own_order"),
-]
-EPOCH_COLUMNS = ["run_id", "contender", "track", "seed", *EpochRow.model_fields]
+from runners.report.dictionary import columns_of
 
 
 def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = None) -> pd.DataFrame:
@@ -28,7 +20,7 @@ def runs_table(records: Sequence[RunRecord], target_accuracy: float | None = Non
         {**_run_row(record), "seconds_to_accuracy": seconds_to_accuracy(record, target_accuracy)} for record in records
     ]
     numbers = ("seconds_to_accuracy", "communication_share", "epochs_with_own_order")
-    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype(dict.fromkeys(numbers, float))
+    return pd.DataFrame(rows, columns=columns_of("runs")).astype(dict.fromkeys(numbers, float))
 
 
 def seconds_to_accuracy(record: RunRecord, target: float | None) -> float | None:
@@ -44,7 +36,7 @@ def seconds_to_accuracy(record: RunRecord, target: float | None) -> float | None
 def epochs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Return one row an epoch, of all records."""
     rows = [{**identity(record), **row.model_dump()} for record in records for row in record.epochs]
-    return pd.DataFrame(rows, columns=EPOCH_COLUMNS)
+    return pd.DataFrame(rows, columns=columns_of("epochs"))
 
 
 def completed(runs: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +84,7 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
         "batch_size": spec.batch_size,
         **{name: getattr(last, name, None) for name in ("train_loss", "test_loss", "test_accuracy")},
         "best_test_accuracy": max((row.test_accuracy for row in record.epochs), default=None),
-        **{name: clock.get(name) for name in RUN_COLUMNS if name in Clock.model_fields},
+        **{name: clock.get(name) for name in columns_of("runs") if name in Clock.model_fields},
         "images_per_second": _images_per_second(record),
         "epochs_with_own_order": len(set(record.epoch_orders_sha256)) or None,  # unknown if none was recorded
     }

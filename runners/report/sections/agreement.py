@@ -13,6 +13,7 @@ import pandas as pd
 from lenet.data import TEST_IMAGES
 from runners.core.study import Plan
 from runners.report.columns import Column, Row, tabulate
+from runners.report.dictionary import columns_of
 from runners.report.inputs import Inputs
 from runners.report.metrics import SEEDS_FOR_A_VERDICT
 from runners.report.section import Section
@@ -22,7 +23,6 @@ from runners.report.statistics.images import agreement, mcnemar_p
 from runners.report.wording import ABSENT, counted, p_value, per_cent, too_few
 
 MCNEMAR = {"p_mcnemar_median": "float64", "p_mcnemar_holm": "float64", "n_mcnemar_below_05": "Int64"}
-COLUMNS = ["track", "a", "b", "what", "n", "mean", "sd", "low", "high", *MCNEMAR]
 SAME_SEED, TWO_SEEDS = "same seed", "two seeds"
 OTHER_BATCHES = "same seed, other batches"
 EQUAL_NUMBER = "equal seed number, which pairs nothing"
@@ -76,7 +76,7 @@ def agreement_table(inputs: Inputs) -> pd.DataFrame:
     the pairs with a corrected p below 0.05. Without labels the three are empty.
     """
     rows = [row for track in inputs.plan.tracks for row in _of_track(inputs, track)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(MCNEMAR)
+    return pd.DataFrame(rows, columns=columns_of("agreement")).astype(MCNEMAR)
 
 
 def agreement_sentences(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import pandas as pd
 from runners.core.study import Plan
 from runners.parity.checks import Audit
 from runners.report.columns import Table
+from runners.report.dictionary import columns_of
 from runners.report.inputs import Inputs
 from runners.report.metrics import SEEDS_FOR_A_VERDICT, Metric, compared_metrics
 from runners.report.section import ALONE, Section
@@ -20,7 +21,6 @@ from runners.report.statistics.differences import DifferenceChange, difference_c
 from runners.report.wording import ABSENT, amount, contrast, interval, too_few
 
 NUMBERS = ["matched", "native", "only_defaults", "ci95_low", "ci95_high"]
-COLUMNS = ["metric", "a", "b", *NUMBERS, "n_matched", "n_native", "sentence"]
 TRACKS = ("matched", "native")
 UNREACHED = "some runs never reached it; those that did are the faster ones, and tell nothing of the defaults."
 DRAWN = "drawn, and audited"  # facts that matched runs take from draws.py, not from the framework
@@ -66,7 +66,8 @@ def defaults_table(inputs: Inputs) -> pd.DataFrame:
     pairs = itertools.combinations(contenders, 2) if _has_both_tracks(plan) else ()
     matched = [(a, b) for a, b in pairs if len(batch_sizes(plan, a, b)) == 1]
     rows = [_row(metric, a, b, inputs.runs) for a, b in matched for metric in compared_metrics(plan)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))  # also where all are absent
+    numbers = dict.fromkeys(NUMBERS, float)  # also where all are absent
+    return pd.DataFrame(rows, columns=columns_of("defaults")).astype(numbers)
 
 
 def differing_defaults(audit: Audit) -> Table:

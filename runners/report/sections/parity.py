@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from runners.parity.checks import Audit, AuditRow
 from runners.parity.divergence import PARTED, Divergence, Line
 from runners.report.columns import Table
+from runners.report.dictionary import columns_of
 from runners.report.inputs import Inputs
 from runners.report.plots import COLOURS, INK, MUTED, Plot, legend_below, new_figure, save
 from runners.report.section import Section
 
 SMALLEST = 1e-17  # drawn for a distance of zero, which a logarithmic axis does not have
 BETWEEN = INK  # no one framework's colour
-DIVERGENCE_COLUMNS = ["a", "b", "precision", "step", "distance"]
 AUDIT_HEADING = ("check", "precision", "held against each other", "measured", "allowed", "holds")
 HEADING = ("held against each other", "precision", "after 1 step", "after 20", "at the end", "0.1 % apart at")
 AUDIT_NOTE = (
@@ -102,7 +102,8 @@ def divergence_plot(divergence: Divergence) -> Plot:
         f" {100 * PARTED:g} %."
     )
     alt = f"How trainings part. {' '.join(sentences(divergence))}"
-    return Plot("divergence", caption, alt, pd.DataFrame(rows, columns=DIVERGENCE_COLUMNS), partial(_draw, divergence))
+    table = pd.DataFrame(rows, columns=columns_of("divergence"))
+    return Plot("divergence", caption, alt, table, partial(_draw, divergence))
 
 
 def _draw(divergence: Divergence) -> Figure:

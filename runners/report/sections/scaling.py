@@ -20,6 +20,7 @@ from runners.core.frameworks import FRAMEWORKS
 from runners.core.spec import Contender
 from runners.core.study import Plan, settings_of
 from runners.report.columns import Column, Row, tabulate
+from runners.report.dictionary import columns_of
 from runners.report.inputs import Inputs
 from runners.report.metrics import SEEDS_FOR_A_VERDICT
 from runners.report.plots import COLOURS, DASHES, MUTED, Plot, legend_below, new_figure
@@ -30,13 +31,6 @@ from runners.report.statistics.means import mean_interval
 from runners.report.tables import completed
 from runners.report.wording import counted, number, per_cent, too_few
 
-COLUMNS = [
-    *("framework", "contender", "strategy", "replicas", "track", "scaling", "lr_rule"),
-    *("global_batch_size", "learning_rate", "n", "epoch_seconds", "epoch_seconds_ci95_low", "epoch_seconds_ci95_high"),
-    *("images_per_second", "baseline", "paired", "n_compared", "speedup", "speedup_ci95_low", "speedup_ci95_high"),
-    *("efficiency", "efficiency_ci95_low", "efficiency_ci95_high", "startup_seconds"),
-    *("n_reached", "seconds_to_accuracy", "communication_share"),
-]
 DRAWN = ["epoch_seconds", "epoch_seconds_ci95_low", "epoch_seconds_ci95_high", "ideal_epoch_seconds"]
 POINT_COLUMNS = ["framework", "contender", "track", "scaling", "replicas", "n", *DRAWN]
 NOTE = (
@@ -80,7 +74,7 @@ def scaling_table(runs: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     reached the plan's target; `communication_share` is empty where a framework does not measure it.
     """
     rows = [row for track in plan.tracks for row in _of_track(runs[runs["track"] == track], track, plan)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=columns_of("scaling"))
 
 
 def scaling_sentences(table: pd.DataFrame) -> list[str]:

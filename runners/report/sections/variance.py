@@ -17,6 +17,7 @@ from runners.core.spec import VARIES, Vary
 from runners.core.study import Study, differences
 from runners.report import pilot
 from runners.report.columns import Column, Row, tabulate
+from runners.report.dictionary import columns_of
 from runners.report.inputs import Inputs
 from runners.report.pilot import Pilot
 from runners.report.section import Section
@@ -34,7 +35,6 @@ FIGURES = {
     **{"runs_for_wanted": "Int64", "images": "Int64"},  # whole numbers that may be absent
     **dict.fromkeys(("sampling_error", "distribution_variance", "distribution_sd"), "float64"),
 }
-COLUMNS = ["vary", "contender", "track", "metric", "n", "failed", "diverged", "oom", *FIGURES]
 EXACTLY_ZERO = "An SD of exactly 0 is no rounding: in that metric every run came out the same to the last bit."
 PRECISION_NOTE = (
     "**How sure the mean accuracy is**, in percentage points. Its interval is a t interval; where a pilot decided on"
@@ -94,7 +94,7 @@ def variance_table(sources: Mapping[Vary, Source]) -> pd.DataFrame:
     `distribution_sd` its root where it is not. Unknown values are empty.
     """
     rows = [row for vary in VARIES if vary in sources for row in _of_source(vary, sources[vary])]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(FIGURES)
+    return pd.DataFrame(rows, columns=columns_of("variance")).astype(FIGURES)
 
 
 def read_sources(folders: Sequence[Path]) -> tuple[dict[Vary, Source], list[store.Unreadable]]:

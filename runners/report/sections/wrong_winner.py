@@ -9,12 +9,12 @@ import pandas as pd
 
 from runners.core.spec import VARIES, Vary
 from runners.report.columns import Column, Row, Table, tabulate
+from runners.report.dictionary import columns_of
 from runners.report.statistics.shares import probability_of_improvement
 from runners.report.tables import completed
 from runners.report.wording import ABSENT, SOURCES, per_cent
 
 CHANCE = ("wrong_winner", "wrong_winner_low", "wrong_winner_high")
-COLUMNS = ["vary", "track", "better", "worse", "n_better", "n_worse", "difference", *CHANCE]
 NOTE = (
     "**The wrong winner**: of all pairs of a run of one contender with a run of the other, whatever their seeds, the"
     " share in which the accuracy of the one that is worse on average is higher, ties one half; its interval is"
@@ -40,7 +40,7 @@ def wrong_winner_table(sources: Mapping[Vary, Runs]) -> pd.DataFrame:
     the names then stand in the plan's order.
     """
     rows = [row for vary in VARIES if vary in sources for row in _of_source(vary, sources[vary].runs)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("difference", *CHANCE), float))
+    return pd.DataFrame(rows, columns=columns_of("wrong_winner")).astype(dict.fromkeys(("difference", *CHANCE), float))
 
 
 def wrong_winner_sentences(table: pd.DataFrame) -> list[tuple[Vary, str]]:

@@ -14,6 +14,7 @@ import pandas as pd
 from lenet.data import TEST_IMAGES
 from runners.core.spec import Contender
 from runners.core.study import Plan, global_batch_size
+from runners.report.dictionary import columns_of
 from runners.report.inputs import Inputs
 from runners.report.metrics import Metric, compared_metrics
 from runners.report.sections.comparison.verdict import DIFFERENT, SIGNIFICANT, Verdict, compare, verdict
@@ -22,13 +23,6 @@ from runners.report.statistics.images import sampling_error
 from runners.report.statistics.shares import noether_pairs, probability_of_improvement, wins
 from runners.report.tables import completed
 from runners.report.wording import HELD_FIXED, size
-
-COLUMNS = [
-    *("metric", "a", "b", "track", "n", "paired"),
-    *("difference", "ci95_low", "ci95_high", "ci90_low", "ci90_high", "margin", "p_difference", "p_equivalence"),
-    *("wins", "verdict", "sentence", "primary", "win_share", "win_share_low", "win_share_high", "would_change"),
-    *("win_runs_needed", "short", "told"),
-]
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,8 @@ def comparisons_table(inputs: Inputs) -> pd.DataFrame:
         for pair in _pairs(inputs, track)
         for row in _of_pair(pair, plan)
     ]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"wins": "Int64", "win_runs_needed": "Int64"})  # may be absent
+    may_be_absent = {"wins": "Int64", "win_runs_needed": "Int64"}
+    return pd.DataFrame(rows, columns=columns_of("comparisons")).astype(may_be_absent)
 
 
 def any_differ(comparisons: pd.DataFrame) -> bool:
