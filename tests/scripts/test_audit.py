@@ -57,7 +57,7 @@ def test_an_unfair_study_stops_or_goes_on_unpaired_under_another_name(unfair: Pa
 
     allowed = run_copy(unfair, *SMALL, "--allow-unmatched", "--out", out)
     assert allowed.returncode == 0, allowed.stderr
-    assert "[not matched] Test accuracy" in allowed.stdout
+    assert "[not matched]: Test accuracy" in allowed.stdout
     assert "[matched]" not in allowed.stdout
     assert not pd.read_csv(out / "tables" / "comparisons.csv")["paired"].any()
     assert "<small>not matched</small>" in (out / "report.html").read_text()
