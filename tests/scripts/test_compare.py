@@ -260,7 +260,7 @@ def test_a_broken_framework_fails_its_runs_and_no_others_and_can_be_retried(tmp_
     assert "first process (exact). torch: its process failed: ImportError: this torch is broken" in " ".join(
         done.stdout.split()
     )
-    assert "[not matched] Test accuracy" in done.stdout
+    assert "[not matched]: Test accuracy" in done.stdout
     assert runs_of(out)["status"].to_dict() == {"keras-matched-seed0": "completed", "torch-matched-seed0": "failed"}
     assert "Traceback" in done.stdout
     assert "this torch is broken on purpose" in done.stdout
