@@ -128,6 +128,8 @@ def test_what_differs_by_less_than_allowed_holds(check: checks.Check, fashion_mn
     row = rows[check.name, check.precision]
     assert row.holds
     assert row.measured == pytest.approx(0.5 * check.allowed, rel=1e-2)
+    assert {(row.a, row.b) for row in rows.values()} == {("keras", "torch")}
+    assert {row.allowed for row in rows.values() if row.precision == "exact"} == {0}
 
 
 @pytest.mark.parametrize(
