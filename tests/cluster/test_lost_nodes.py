@@ -17,9 +17,7 @@ from tests.helpers.stubs import NO_DATA, stub
 
 pytestmark = pytest.mark.thorough
 
-LOST = (
-    r"no node has had room for 1 CPU\(s\) for 2 seconds: the cluster's 1 node\(s\) have: 0 CPU\(s\), 0 GPU\(s\); recorded"
-)
+LOST = r"no node has had room for 1 CPU\(s\) for 2 seconds: the cluster's 1 node\(s\) have: 0 CPU\(s\), 0 GPU\(s\); rec"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, norm, t, ttest_1samp
 
 from runners.report.statistics.means import (
+    _largest_t,
     half_width,
     mean_interval,
     outliers,
@@ -83,6 +84,12 @@ def test_the_simultaneous_band_s_quantile_is_that_of_all_patterns_of_signs(runs)
     assert (high + low) / 2 == pytest.approx(mean)
     at_most = np.mean(largest_t_of_every_sign(curves) <= quantiles[0] * (1 + 1e-9))
     assert at_most == pytest.approx(0.9, abs=0.02)  # three standard errors of 2,000 draws
+
+
+def test_a_draw_that_gives_all_residuals_one_value_has_an_infinite_t():
+    curves = np.array([[1.0]] * 4 + [[-1.0]] * 4)
+    largest = _largest_t(curves, np.random.default_rng(0))
+    assert np.isinf(largest).mean() == pytest.approx(2 / 2**8, abs=0.006), "two of the 256 patterns of signs do"
 
 
 @pytest.mark.parametrize("runs", [2, 5, 7])
