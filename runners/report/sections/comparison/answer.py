@@ -1,9 +1,8 @@
 """The answer, first on the screen, the page and in Markdown: a sentence a pair, and a table with a row a metric."""
 
 from dataclasses import dataclass
-from math import log
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from runners.report.columns import Column, Row, Table, tabulate
@@ -29,7 +28,7 @@ class Headline:
 
     track: str  # "not matched" where a matched track is unpaired
     pair: str
-    rows: list[dict[Any, Any]]  # of the comparisons table, a metric each
+    rows: list[Row]  # of the comparisons table, a metric each
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,12 @@ def _difference(row: Row) -> str:
     return amount(row["difference"], metric) + ("" if between == ABSENT else f" {between}")
 
 
-def _drawing(row: dict[Any, Any]) -> Drawing | None:
+def _drawing(row: Row) -> Drawing | None:
     """Place the difference and its 95 % interval; a ratio by its logarithm, so that both sides are alike."""
     values = (row["ci95_low"], row["difference"], row["ci95_high"])
     if any(map(pd.isna, values)):
         return None
-    scale = log if BY_NAME[row["metric"]].ratio else float
-    margins = (scale(value) / scale(row["margin"]) for value in values)
-    low, mean, high = (min(1.0, max(0.0, 0.5 + margin / (2 * MARGINS_SHOWN))) for margin in margins)
-    return Drawing(low, mean, high)
+    scale = np.log if BY_NAME[row["metric"]].ratio else np.asarray
+    with np.errstate(divide="ignore"):  # the interval of two wild runs may reach from 0 to infinity
+        margins = scale(values) / scale(row["margin"])
+    return Drawing(*np.clip(0.5 + margins / (2 * MARGINS_SHOWN), 0, 1).tolist())
