@@ -67,8 +67,12 @@ def _draw_spreads(data: pd.DataFrame) -> Figure:
 
 
 def _spread_points(variance: pd.DataFrame) -> pd.DataFrame:
-    """Return the SDs and intervals of the variance table, of accuracy in percentage points, of loss in nats."""
-    rows = variance[variance["sd"].notna()].copy()
+    """Return the SDs and intervals of the variance table, of accuracy in percentage points, of loss in nats.
+
+    The SD of wild losses may be infinite: it is in the table, and not drawn.
+    """
+    finite = np.isfinite(variance[["sd", "sd_ci95_low", "sd_ci95_high"]].astype(float).fillna(0)).all(axis=1)
+    rows = variance[variance["sd"].notna() & finite].copy()
     units = [BY_NAME[name].spread_unit for name in rows["metric"]]
     rows["unit"] = [unit for unit, _ in units]
     for column in ("sd", "sd_ci95_low", "sd_ci95_high"):
