@@ -71,7 +71,8 @@ def _spread_points(variance: pd.DataFrame) -> pd.DataFrame:
 
     The SD of wild losses may be infinite: it is in the table, and not drawn.
     """
-    finite = np.isfinite(variance[["sd", "sd_ci95_low", "sd_ci95_high"]].astype(float).fillna(0)).all(axis=1)
+    values = variance[["sd", "sd_ci95_low", "sd_ci95_high"]].astype(float)
+    finite = np.isfinite(values.fillna(0).to_numpy()).all(axis=1)
     rows = variance[variance["sd"].notna() & finite].copy()
     units = [BY_NAME[name].spread_unit for name in rows["metric"]]
     rows["unit"] = [unit for unit, _ in units]

@@ -93,6 +93,13 @@ def test_an_sd_of_exactly_0_is_drawn_on_an_axis_that_begins_there(make_runs):
     assert "test accuracy, nothing (what remains is nondeterminism), keras matched: 0 percentage points" in plot.alt
 
 
+def test_an_infinite_sd_is_not_drawn(table):
+    variance = table("all")
+    wild = variance.assign(sd=variance["sd"].mask(variance["metric"] == "test_loss", np.inf))
+    assert set(variance_plot(wild).data["metric"]) == {"test_accuracy"}
+    assert len(variance_plot(wild).figure.axes) == 1
+
+
 def test_the_data_of_the_variance_plot_is_the_table_in_the_units_drawn(table):
     variance = table(*EACH)
     data = variance_plot(variance).data
