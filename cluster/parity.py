@@ -12,7 +12,7 @@ from cluster.place import Place
 from lenet.data import FashionMnist
 from runners.core import environment
 from runners.core.environment import Software, code_sha256, installed_versions, refuse_other_software
-from runners.core.errors import BadInput, ClusterLost, ProcessDied
+from runners.core.errors import BadInput, ClusterLost, ProcessDied, last_line
 from runners.core.spec import Contender, Device, RunSpec, Settings
 from runners.parity.checks import Audit, compare, conditions
 from runners.parity.divergence import Divergence, divergence, follow, walks
@@ -48,7 +48,6 @@ def audit_processes(place: Place, specs: Sequence[RunSpec], say: Callable[[str],
         yield AuditProcesses(inline.call_each, "cpu", Software(code_sha256(), installed_versions(frameworks)))
         return
     # These import Ray, which takes a second and is not needed above.
-    from cluster.executor import call_each
     from cluster.nodes import device_here
     from cluster.ready import ready
     from cluster.session import session
@@ -57,7 +56,7 @@ def audit_processes(place: Place, specs: Sequence[RunSpec], say: Callable[[str],
         device = device_here() if place.device == "auto" else cast(Device, place.device)
         placed = [spec.model_copy(update={"device": device}) for spec in specs]
         cluster = ready(place, device, where, frameworks, placed, say)
-        yield AuditProcesses(partial(call_each, environments=cluster.environments), device, cluster.software)
+        yield AuditProcesses(cluster.call_each, device, cluster.software)
 
 
 def announcement(contenders: Sequence[Contender], level: Level) -> str:
@@ -114,7 +113,7 @@ def _witness(task: Task, answer: Witness | Exception) -> Witness:
     """Return the answer of a process or, if it failed, a witness that holds only the last line of the error."""
     _raise_if_lost(str(task.contender), answer)
     if isinstance(answer, Exception):
-        return Witness(str(task.contender), death=_last_line(answer))
+        return Witness(str(task.contender), death=last_line(answer))
     return answer
 
 
@@ -126,7 +125,3 @@ def _raise_if_lost(name: str, answer: Any) -> None:
             f"the audit is not done: every process for {name} died ({answer}), for example because it was killed "
             "or ran out of memory; repeat the command"
         )
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from cluster.executor import call_each
 from cluster.isolation import Environments, environments_of, versions_on_nodes
 from cluster.nodes import preflight, wait_for_room
 from cluster.place import Place
@@ -19,6 +22,11 @@ class Session:
     environments: Environments
     software: Software  # which every process must have
     patience_seconds: float
+
+    @property
+    def call_each(self) -> Callable[..., list[Any]]:
+        """`executor.call_each` with this session's environments and patience."""
+        return partial(call_each, environments=self.environments, patience_seconds=self.patience_seconds)
 
 
 def ready(

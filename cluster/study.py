@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from cluster.executor import call_each, execute
+from cluster.executor import execute
 from cluster.isolation import environments_of, shared
 from cluster.nodes import device_here, slots
 from cluster.parity import announcement, run_audit
@@ -109,8 +109,7 @@ def _audit_once(
     if len(plan.contenders) < 2 or (known and not known.failed and known.is_of(study)):
         return
     screen.say(announcement(plan.contenders, "quick"))
-    call = partial(call_each, environments=cluster.environments, patience_seconds=cluster.patience_seconds)
-    audit = run_audit(plan.contenders, plan, "quick", data, call, cluster.software)
+    audit = run_audit(plan.contenders, plan, "quick", data, cluster.call_each, cluster.software)
     checks.write(folder, audit)
     if audit.failed and not permissions.go_on_unmatched:
         raise NotMatched(f"{summary(audit)}; mend that, or repeat with --allow-unmatched to compare them unpaired")

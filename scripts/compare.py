@@ -108,7 +108,7 @@ def compare(
         show(report, console)
         if as_json:
             print(to_json(report))
-    raise SystemExit(1 if report.unsuccessful or (fail_if_different and report.differs) else 0)
+    raise SystemExit(options.RUNS_FAILED if report.unsuccessful or (fail_if_different and report.differs) else 0)
 
 
 if __name__ == "__main__":

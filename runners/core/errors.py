@@ -21,4 +21,13 @@ class ClusterLost(Exception):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if there is no message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return _lines(error)[0]
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error's message, or the name of its class if there is no message."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return (str(error).strip() or type(error).__name__).splitlines()

@@ -27,4 +27,4 @@ class Section:
     texts: Sequence[tuple[str, str]] = ()  # a heading each, and a text that keeps its lines
     notes: Sequence[str] = ()
     data: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # by file name in tables/, without ending
-    screen: Sequence[str | Table] = ()  # what the terminal shows of it
+    screen: Sequence[Table] = ()  # for the terminal

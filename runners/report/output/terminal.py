@@ -25,11 +25,8 @@ def show(report: Report, console: Console) -> None:
     for sentence in report.control:
         _say(console, f"[A/A control] {sentence}")
     sections = {section.anchor: section for section in report.sections}
-    for part in (part for anchor in SECTIONS if anchor in sections for part in sections[anchor].screen):
-        if isinstance(part, Table):
-            console.print(_table(part))
-        else:
-            _say(console, part)
+    for table in (table for anchor in SECTIONS if anchor in sections for table in sections[anchor].screen):
+        console.print(_table(table))
     for notice in report.notices:
         _say(console, f"note: {notice}")
     _say(console, f"{report.page}")

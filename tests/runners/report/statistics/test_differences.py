@@ -46,21 +46,18 @@ def test_welch_comparison_is_r_s_welch_t_test():
     assert not found.paired
 
 
-@pytest.mark.parametrize("margin", [0.5, 1.58, 2.5])
-def test_paired_equivalence_is_two_one_sided_tests(margin):
-    found = paired_comparison(SLEEP_1, SLEEP_2, margin)
-    standard_error = 1.58 / 4.062128
-    assert found.p_equivalence == pytest.approx(tost_by_hand(-1.58, standard_error, 9, margin), rel=1e-4)
-    half = t.ppf(0.95, 9) * standard_error
-    assert found.ci90 == pytest.approx((-1.58 - half, -1.58 + half), rel=1e-5)
-
-
-@pytest.mark.parametrize("margin", [0.5, 1.58, 4.0])
-def test_welch_equivalence_is_two_one_sided_tests(margin):
-    found = welch_comparison(SLEEP_1, SLEEP_2, margin)
-    standard_error = 1.58 / 1.860813
-    assert found.p_equivalence == pytest.approx(tost_by_hand(-1.58, standard_error, 17.776474, margin), rel=1e-4)
-    half = t.ppf(0.95, 17.776474) * standard_error
+@pytest.mark.parametrize(
+    ("compare", "t_value", "freedom", "margin"),
+    [
+        *((paired_comparison, 4.062128, 9, margin) for margin in (0.5, 1.58, 2.5)),
+        *((welch_comparison, 1.860813, 17.776474, margin) for margin in (0.5, 1.58, 4.0)),
+    ],
+)
+def test_equivalence_is_two_one_sided_tests(compare, t_value, freedom, margin):
+    found = compare(SLEEP_1, SLEEP_2, margin)
+    standard_error = 1.58 / t_value
+    assert found.p_equivalence == pytest.approx(tost_by_hand(-1.58, standard_error, freedom, margin), rel=1e-4)
+    half = t.ppf(0.95, freedom) * standard_error
     assert found.ci90 == pytest.approx((-1.58 - half, -1.58 + half), rel=1e-5)
 
 
